@@ -1,0 +1,254 @@
+// The configuration file as plain values: what control reads to build snapshots, ports, probes and logs. Defaults are
+// the member initialisers; a file that says nothing about a value gets exactly these (health checks of UDP listeners
+// differ: HealthCheck::for_protocol). Everything is a value type without ownership tricks, usable on any thread.
+//
+// Objects remember where they stood in the file for messages that are only known later. Where something stands is no
+// part of what it says, so positions never take part in a comparison: a file that was only reformatted equals the old
+// one.
+#pragma once
+
+#include <bitset>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/service/address.h"
+#include "dataplane/service/listener_index.h"
+#include "dataplane/service/snapshot.h"
+
+namespace steelyard::control::config {
+
+using service::Address;
+using service::Mode;
+using service::OrphanPolicy;
+using service::Prefix;
+using service::Protocol;
+using service::Scheduler;
+
+// Counted from 1, columns in bytes; 0 means that the file does not mention the object.
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  friend constexpr bool operator==(const Position&, const Position&) { return true; }
+};
+
+// Ports first..last, both included, host order.
+struct PortRange {
+  std::uint16_t first = 1;
+  std::uint16_t last = 65535;
+
+  [[nodiscard]] constexpr bool contains(std::uint16_t port) const { return first <= port && port <= last; }
+  [[nodiscard]] constexpr std::size_t size() const { return static_cast<std::size_t>(last - first) + 1; }
+  friend bool operator==(const PortRange&, const PortRange&) = default;
+};
+
+// ---- The process
+// -----------------------------------------------------------------------------------------------------
+
+enum class Idle : std::uint8_t { busy, adaptive };
+enum class Hugepages : std::uint8_t { automatic, required, off };
+enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, critical };
+
+struct Workers {
+  std::uint16_t count = 1;          // 1..64
+  std::vector<std::uint16_t> cpus;  // empty: chosen by the program; else one distinct CPU per worker
+  Idle idle = Idle::adaptive;
+  Position at;
+  friend bool operator==(const Workers&, const Workers&) = default;
+};
+
+// Sizes are per worker.
+struct Memory {
+  Hugepages hugepages = Hugepages::automatic;
+  std::uint32_t flows_ipv4 = 262144;     // 1024..134217728
+  std::uint32_t flows_ipv6 = 65536;      // 1024..134217728
+  std::uint32_t packet_buffers = 16384;  // 2048..1048576
+  friend bool operator==(const Memory&, const Memory&) = default;
+};
+
+struct Metrics {
+  Address address;
+  std::uint16_t port = 0;
+  friend bool operator==(const Metrics&, const Metrics&) = default;
+};
+
+// ---- The network
+// -----------------------------------------------------------------------------------------------------
+
+// An interface address with its connected prefix: host bits are kept.
+struct PortAddress {
+  Prefix prefix;
+  Position at;
+  friend bool operator==(const PortAddress&, const PortAddress&) = default;
+};
+
+struct ExceptionInterface {
+  bool enabled = true;
+  std::string name;               // filled with "sy-<port name>" when the file gives none; at most 15 characters
+  std::string network_namespace;  // empty: the process's own
+  bool manage = true;             // set MAC, MTU, addresses and routes by netlink
+  Position at;
+  friend bool operator==(const ExceptionInterface&, const ExceptionInterface&) = default;
+};
+
+struct Port {
+  std::string name;
+  std::string device;  // DPDK device string or PCI address
+  std::vector<PortAddress> addresses;
+  std::uint16_t mtu = 1500;  // 1280..9000
+  ExceptionInterface exception;
+  Position at;
+  friend bool operator==(const Port&, const Port&) = default;
+};
+
+// `gateway:` of the file stands here too, as a route to 0.0.0.0/0 or ::/0.
+struct Route {
+  Prefix to;  // host bits are clear
+  Address via;
+  std::string port;  // empty: the port that has a connected prefix with `via` (egress_port)
+  Position at;
+  friend bool operator==(const Route&, const Route&) = default;
+};
+
+// An address of the full NAT pool.
+struct LocalAddress {
+  Address address;
+  std::string port;  // empty: the port that has a connected prefix with it (egress_port)
+  Position at;
+  friend bool operator==(const LocalAddress&, const LocalAddress&) = default;
+};
+
+// ---- The services
+// ----------------------------------------------------------------------------------------------------
+
+enum class CheckType : std::uint8_t { tcp, http, udp };
+enum class CheckMethod : std::uint8_t { head, get };
+
+// status[2] says whether 2xx answers are good; 2..5 are used.
+using StatusClasses = std::bitset<6>;
+
+struct HealthCheck {
+  bool enabled = true;
+  CheckType type = CheckType::tcp;
+  std::chrono::seconds interval{2};      // 1..50
+  std::chrono::seconds timeout{5};       // 1..300; never below the interval: a lower one is raised when it is read
+  std::uint8_t healthy_threshold = 3;    // 2..10, UDP 1..10
+  std::uint8_t unhealthy_threshold = 3;  // 2..10, UDP 1..10
+  std::optional<std::uint16_t> port;     // none: the server's port
+  CheckMethod method = CheckMethod::head;
+  std::string path = "/";
+  std::string host;  // empty: the server's address
+  StatusClasses status{0b001100};
+  std::string request;  // UDP; empty: an empty datagram
+  std::string expect;   // UDP; empty: silence is good
+  Position at;
+
+  // What a listener gets that says nothing: TCP every 2 s (timeout 5 s), UDP every 5 s (timeout 10 s).
+  [[nodiscard]] static HealthCheck for_protocol(Protocol protocol);
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
+};
+
+struct Server {
+  std::string name;  // optional; unique in its group
+  Address address;
+  std::uint16_t port = 0;     // 0 only in a load balancer's default group: the listener's server_port counts
+  std::uint8_t weight = 100;  // 0..100
+  Position at;
+  friend bool operator==(const Server&, const Server&) = default;
+};
+
+struct ServerGroup {
+  std::string name;
+  std::vector<Server> servers;
+  Position at;
+  friend bool operator==(const ServerGroup&, const ServerGroup&) = default;
+};
+
+struct Listener {
+  Protocol protocol = Protocol::tcp;
+  std::uint16_t port = 0;
+  bool running = true;
+  Mode mode = Mode::nat;
+  Scheduler scheduler = Scheduler::wrr;
+  std::string server_group;                       // empty: the load balancer's default group
+  std::uint16_t server_port = 0;                  // with the default group only
+  std::chrono::seconds persistence_timeout{0};    // 0..3600, 0: off
+  std::chrono::seconds established_timeout{900};  // 10..900
+  std::chrono::seconds slow_start{0};             // 0..3600, 0: off
+  OrphanPolicy on_unhealthy = OrphanPolicy::run;
+  OrphanPolicy on_removed = OrphanPolicy::run;
+  // How long connections of a removed, failed or drained server may go on: 10..900 s; none: without a deadline.
+  std::optional<std::chrono::seconds> connection_drain;
+  bool strip_timestamps = true;
+  HealthCheck health_check;
+  Position at;
+  Position port_at;
+  Position server_group_at;  // of `server_group` or `server_port`, whichever names the servers
+  friend bool operator==(const Listener&, const Listener&) = default;
+};
+
+struct LoadBalancer {
+  std::string name;
+  Address address;
+  bool active = true;
+  std::vector<Server> default_group;  // ports are 0
+  std::vector<Listener> listeners;
+  Position at;
+  Position address_at;
+  friend bool operator==(const LoadBalancer&, const LoadBalancer&) = default;
+};
+
+struct Config {
+  Workers workers;
+  Memory memory;
+  std::vector<Port> ports;
+  std::vector<Route> routes;
+  std::vector<LocalAddress> local_addresses;
+  PortRange local_ports{1024, 65535};
+  bool pass_unmatched = false;
+  bool reset_unknown_tcp = true;
+  std::vector<PortRange> allowed_ports;  // empty: every port
+  std::optional<Metrics> metrics;        // none: off
+  LogLevel log_level = LogLevel::info;
+  std::chrono::seconds shutdown_drain{0};  // 0..3600
+  std::vector<LoadBalancer> load_balancers;
+  std::vector<ServerGroup> server_groups;
+  Position local_ports_at;
+  friend bool operator==(const Config&, const Config&) = default;
+};
+
+// ---- Questions that several readers of a configuration ask ---------------------------------------------------------
+
+[[nodiscard]] const ServerGroup* find_server_group(const Config& config, std::string_view name);
+
+// Index into Config::ports.
+[[nodiscard]] std::optional<std::size_t> find_port(const Config& config, std::string_view name);
+
+// The port that has the longest connected prefix with `address` in it.
+[[nodiscard]] std::optional<std::size_t> connected_port(const Config& config, const Address& address);
+
+// Index of the port that a route leaves by or that owns a pool address. Has a value for every object of a validated
+// configuration.
+[[nodiscard]] std::optional<std::size_t> egress_port(const Config& config, const Route& route);
+[[nodiscard]] std::optional<std::size_t> egress_port(const Config& config, const LocalAddress& local);
+
+// The servers behind a listener in the file's order, each with its port: the group's, or the default group's with
+// the listener's server_port. Finds a named group by a linear search; whoever resolves many listeners gives the group
+// itself (null: the default group).
+[[nodiscard]] std::vector<Server> servers_of(const Config& config, const LoadBalancer& balancer,
+                                             const Listener& listener);
+[[nodiscard]] std::vector<Server> servers_of(const LoadBalancer& balancer, const Listener& listener,
+                                             const ServerGroup* group);
+
+// "tcp" or "udp"; the words of the file for the other enumerations.
+[[nodiscard]] std::string_view to_string(Protocol protocol);
+[[nodiscard]] std::string_view to_string(Mode mode);
+[[nodiscard]] std::string_view to_string(Scheduler scheduler);
+[[nodiscard]] std::string_view to_string(LogLevel level);
+[[nodiscard]] std::string_view to_string(CheckType type);
+
+}  // namespace steelyard::control::config

@@ -1,0 +1,289 @@
+// The sections about the service: load balancers, their listeners and health checks, and server groups.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "control/config/sections.h"
+
+namespace steelyard::control::config {
+
+namespace {
+
+constexpr std::array protocol_choices{Choice<Protocol>{"tcp", Protocol::tcp}, Choice<Protocol>{"udp", Protocol::udp}};
+constexpr std::array<std::string_view, 2> later_protocols{"http", "https"};
+constexpr std::array mode_choices{Choice<Mode>{"nat", Mode::nat}, Choice<Mode>{"fullnat", Mode::fullnat}};
+constexpr std::array<std::string_view, 2> later_modes{"dr", "tunnel"};
+constexpr std::array scheduler_choices{Choice<Scheduler>{"wrr", Scheduler::wrr},
+                                       Choice<Scheduler>{"wlc", Scheduler::wlc},
+                                       Choice<Scheduler>{"rr", Scheduler::rr}};
+constexpr std::array<std::string_view, 3> later_schedulers{"sch", "tch", "qch"};
+constexpr std::array orphan_choices{Choice<OrphanPolicy>{"run", OrphanPolicy::run},
+                                    Choice<OrphanPolicy>{"reset", OrphanPolicy::reset}};
+constexpr std::array balancer_status_choices{Choice<bool>{"active", true}, Choice<bool>{"inactive", false}};
+constexpr std::array listener_status_choices{Choice<bool>{"running", true}, Choice<bool>{"stopped", false}};
+constexpr std::array method_choices{Choice<CheckMethod>{"head", CheckMethod::head},
+                                    Choice<CheckMethod>{"get", CheckMethod::get}};
+constexpr std::array any_check_choices{Choice<CheckType>{"tcp", CheckType::tcp},
+                                       Choice<CheckType>{"http", CheckType::http},
+                                       Choice<CheckType>{"udp", CheckType::udp}};
+constexpr std::array tcp_check_choices{Choice<CheckType>{"tcp", CheckType::tcp},
+                                       Choice<CheckType>{"http", CheckType::http}};
+constexpr std::array udp_check_choices{Choice<CheckType>{"udp", CheckType::udp}};
+constexpr std::array<std::string_view, 4> status_words{"2xx", "3xx", "4xx", "5xx"};
+
+bool is_path_character(char character) {
+  constexpr std::string_view marks = "-/.%?#&";
+  return is_letter(character) || is_digit(character) || marks.find(character) != std::string_view::npos;
+}
+
+bool is_host_character(char character) {
+  return is_letter(character) || is_digit(character) || character == '.' || character == '-';
+}
+
+bool is_word_character(char character) {
+  return is_letter(character) || is_digit(character);
+}
+
+void read_status_classes(MapReader& map, StatusClasses& status) {
+  const Node* node = map.find("status");
+  if (node == nullptr) {
+    return;
+  }
+  const bool is_list = node->kind == Node::Kind::sequence;
+  if (is_list && node->children.empty()) {
+    map.report().error(node->at, "`status` is an empty list; allowed: some of " + word_list(status_words));
+    return;
+  }
+  status.reset();
+  for (const Node& element : is_list ? std::span<const Node>(node->children) : std::span(node, 1)) {
+    if (const auto index = read_word(element, "an entry of `status`", status_words, {}, map.report())) {
+      status.set(*index + 2);
+    }
+  }
+}
+
+void read_http_fields(MapReader& map, HealthCheck& check) {
+  map.choice("method", check.method, method_choices);
+  if (const Node* path = map.find("path")) {
+    constexpr std::string_view rule = "letters, digits and - / . % ? # &, starting with /";
+    if (path->kind == Node::Kind::scalar && !path->scalar.starts_with('/')) {
+      map.report().error(path->at, "`path` is " + shown(*path) + "; allowed: 1..80 characters: " + std::string(rule));
+    } else if (auto text = read_text(*path, "`path`", {1, 80}, is_path_character, rule, map.report())) {
+      check.path = *std::move(text);
+    }
+  }
+  if (const Node* host = map.find("host")) {
+    check.host =
+        read_text(*host, "`host`", {1, 80}, is_host_character, "letters, digits, . and -", map.report()).value_or("");
+  }
+  read_status_classes(map, check.status);
+}
+
+void read_udp_fields(MapReader& map, HealthCheck& check) {
+  constexpr std::string_view rule = "letters and digits";
+  if (const Node* request = map.find("request")) {
+    check.request = read_text(*request, "`request`", {1, 64}, is_word_character, rule, map.report()).value_or("");
+  }
+  if (const Node* expect = map.find("expect")) {
+    check.expect = read_text(*expect, "`expect`", {1, 64}, is_word_character, rule, map.report()).value_or("");
+  }
+}
+
+void warn_of_idle_fields(MapReader& map, CheckType type) {
+  if (type != CheckType::http) {
+    for (const std::string_view key : {"method", "path", "host", "status"}) {
+      map.has_no_effect(key, "only a check of type http uses it");
+    }
+  }
+  if (type != CheckType::udp) {
+    for (const std::string_view key : {"request", "expect"}) {
+      map.has_no_effect(key, "only a check of type udp uses it");
+    }
+  }
+}
+
+// When the listener's protocol could not be read, everything that some protocol allows is accepted.
+HealthCheck read_health_check(const Node& node, Protocol protocol, bool protocol_is_known, Report& report) {
+  HealthCheck check = HealthCheck::for_protocol(protocol);
+  MapReader map(node, "`health_check`", report);
+  check.at = map.at();
+  map.boolean("enabled", check.enabled);
+  if (!protocol_is_known) {
+    map.choice("type", check.type, any_check_choices);
+  } else if (protocol == Protocol::tcp) {
+    map.choice("type", check.type, tcp_check_choices);
+  } else {
+    map.choice("type", check.type, udp_check_choices);
+  }
+  map.seconds("interval", check.interval, {1, 50});
+  map.seconds("timeout", check.timeout, {1, 300});
+  check.timeout = std::max(check.timeout, check.interval);
+  const Range thresholds{protocol_is_known && protocol == Protocol::tcp ? 2U : 1U, 10};
+  map.integer("healthy_threshold", check.healthy_threshold, thresholds);
+  map.integer("unhealthy_threshold", check.unhealthy_threshold, thresholds);
+  std::uint16_t port = 0;
+  if (map.integer("port", port, any_port)) {
+    check.port = port;
+  }
+  read_http_fields(map, check);
+  read_udp_fields(map, check);
+  warn_of_idle_fields(map, check.type);
+  map.finish();
+  return check;
+}
+
+void read_connection_drain(MapReader& map, Listener& listener) {
+  const Node* node = map.find("connection_drain");
+  if (node == nullptr || (node->kind == Node::Kind::scalar && node->plain && node->scalar == "off")) {
+    return;
+  }
+  if (const auto seconds = read_integer(*node, "`connection_drain`", {10, 900}, map.report())) {
+    listener.connection_drain = std::chrono::seconds{*seconds};
+  }
+}
+
+void read_servers_of_listener(MapReader& map, Listener& listener) {
+  const Node* group = map.find("server_group");
+  const Node* port = map.find("server_port");
+  if (group != nullptr) {
+    listener.server_group_at = group->at;
+    listener.server_group = read_name(*group, "`server_group`", map.report()).value_or("");
+  }
+  if (port != nullptr) {
+    listener.server_group_at = group == nullptr ? port->at : group->at;
+    listener.server_port =
+        static_cast<std::uint16_t>(read_integer(*port, "`server_port`", any_port, map.report()).value_or(0));
+  }
+  if (!map.has("server_group") && !map.has("server_port")) {
+    map.report().error(map.at(),
+                       "a listener names no servers; allowed: `server_group`, or `server_port` to use the "
+                       "default group of the load balancer");
+  }
+  if (group != nullptr && port != nullptr) {
+    map.report().error(port->at,
+                       "`server_port` goes with the default group only; the servers of a group have ports of "
+                       "their own: leave it or `server_group` out");
+  }
+}
+
+void read_timing_of_listener(MapReader& map, Listener& listener) {
+  map.seconds("persistence_timeout", listener.persistence_timeout, {0, 3600});
+  map.seconds("established_timeout", listener.established_timeout, {10, 900});
+  map.seconds("slow_start", listener.slow_start, {0, 3600});
+  read_connection_drain(map, listener);
+  if (listener.protocol == Protocol::udp) {
+    map.has_no_effect("established_timeout", "only a tcp listener uses it");
+    map.has_no_effect("connection_drain", "only a tcp listener uses it");
+  }
+}
+
+Listener read_listener(const Node& node, Report& report) {
+  Listener listener;
+  MapReader map(node, "a listener", report);
+  listener.at = map.at();
+  const bool has_protocol = map.required_choice("protocol", listener.protocol, protocol_choices, later_protocols);
+  if (const Node* port = map.require("port")) {
+    listener.port_at = port->at;
+    listener.port = static_cast<std::uint16_t>(read_integer(*port, "`port`", any_port, report).value_or(0));
+  }
+  map.choice("status", listener.running, listener_status_choices);
+  const bool has_mode = map.choice("mode", listener.mode, mode_choices, later_modes);
+  map.choice("scheduler", listener.scheduler, scheduler_choices, later_schedulers);
+  read_servers_of_listener(map, listener);
+  read_timing_of_listener(map, listener);
+  map.choice("on_unhealthy", listener.on_unhealthy, orphan_choices);
+  map.choice("on_removed", listener.on_removed, orphan_choices);
+  map.boolean("strip_timestamps", listener.strip_timestamps);
+  if ((has_mode || !map.has("mode")) && listener.mode == Mode::nat) {
+    map.has_no_effect("strip_timestamps", "only mode fullnat uses it");
+  }
+  listener.health_check = HealthCheck::for_protocol(listener.protocol);
+  if (const Node* check = map.find("health_check")) {
+    listener.health_check = read_health_check(*check, listener.protocol, has_protocol, report);
+  }
+  map.finish();
+  return listener;
+}
+
+Server read_server(const Node& node, bool in_default_group, Report& report) {
+  Server server;
+  MapReader map(node, in_default_group ? "a server of the default group" : "a server", report);
+  server.at = map.at();
+  map.name("name", server.name);
+  if (const Node* address = map.require("address")) {
+    server.address = read_address(*address, "`address`", report).value_or(Address{});
+  }
+  if (!in_default_group) {
+    if (const Node* port = map.require("port")) {
+      server.port = static_cast<std::uint16_t>(read_integer(*port, "`port`", any_port, report).value_or(0));
+    }
+  }
+  map.integer("weight", server.weight, {0, 100});
+  map.finish();
+  return server;
+}
+
+LoadBalancer read_load_balancer(const Node& node, Report& report) {
+  LoadBalancer balancer;
+  MapReader map(node, "a load balancer", report);
+  balancer.at = map.at();
+  map.required_name("name", balancer.name);
+  if (const Node* address = map.require("address")) {
+    balancer.address_at = address->at;
+    balancer.address = read_address(*address, "`address`", report).value_or(Address{});
+  }
+  map.choice("status", balancer.active, balancer_status_choices);
+  for (const Node& server : map.list("default_group")) {
+    balancer.default_group.push_back(read_server(server, true, report));
+  }
+  for (const Node& listener : map.list("listeners")) {
+    balancer.listeners.push_back(read_listener(listener, report));
+    const Listener& added = balancer.listeners.back();
+    if (added.server_group.empty() && added.server_port != 0 && !map.has("default_group")) {
+      report.error(added.server_group_at,
+                   "`server_port` uses the default group, but the load balancer has no "
+                   "`default_group`; give one, or a `server_group`");
+    }
+  }
+  map.finish();
+  return balancer;
+}
+
+ServerGroup read_server_group(const Node& node, Report& report) {
+  ServerGroup group;
+  MapReader map(node, "a server group", report);
+  group.at = map.at();
+  map.required_name("name", group.name);
+  if (const Node* servers = map.require("servers")) {
+    if (servers->kind != Node::Kind::sequence) {
+      report.error(servers->at, "`servers` is " + shown(*servers) + "; allowed: a list");
+    } else {
+      for (const Node& server : servers->children) {
+        group.servers.push_back(read_server(server, false, report));
+      }
+    }
+  }
+  map.finish();
+  return group;
+}
+
+}  // namespace
+
+void read_services(MapReader& file, Config& config, Incomplete& incomplete) {
+  Report& report = file.report();
+  for (const Node& node : file.list("load_balancers")) {
+    config.load_balancers.push_back(read_load_balancer(node, report));
+  }
+  const std::size_t errors = report.errors();
+  for (const Node& node : file.list("server_groups")) {
+    config.server_groups.push_back(read_server_group(node, report));
+    incomplete.server_groups = incomplete.server_groups || config.server_groups.back().name.empty();
+  }
+  incomplete.server_groups = incomplete.server_groups || (config.server_groups.empty() && report.errors() != errors);
+}
+
+}  // namespace steelyard::control::config

@@ -1,0 +1,57 @@
+// Which listeners use which servers, turned round: one entry for each (group, server port, protocol) in use, so that
+// the checks of servers run once per set and not once per listener. Only validate_*.cc use this.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control/config/diagnostic.h"
+#include "control/config/model.h"
+
+namespace steelyard::control::config {
+
+// Both point into the configuration, which must outlive them.
+struct ListenerRef {
+  const LoadBalancer* balancer = nullptr;
+  const Listener* listener = nullptr;
+
+  [[nodiscard]] service::VipKey key() const { return {balancer->address, listener->port, listener->protocol}; }
+  // "listener tcp 192.0.2.10:80".
+  [[nodiscard]] std::string text() const;
+};
+
+struct VipKeyHash {
+  std::size_t operator()(const service::VipKey& key) const noexcept {
+    const std::size_t rest = (std::size_t{key.port} << 8) | static_cast<std::size_t>(key.protocol);
+    return std::hash<Address>{}(key.address) ^ (rest * 0x9e3779b97f4a7c15ULL);
+  }
+};
+
+// The listeners of a configuration by their key.
+using ListenerKeys = std::unordered_map<service::VipKey, ListenerRef, VipKeyHash>;
+
+// validate_pairings.cc: listeners together with their servers.
+void check_server_sets(const Config& config, const ListenerKeys& keys, Report& report);
+
+struct ServerSet {
+  std::span<const Server> servers;
+  std::uint16_t port = 0;  // 0: each server has its own
+  Protocol protocol = Protocol::tcp;
+  std::string label;  // "group `web`"
+  Position at;
+  std::vector<ListenerRef> listeners;
+
+  [[nodiscard]] service::VipKey endpoint(const Server& server) const {
+    return {server.address, port == 0 ? server.port : port, protocol};
+  }
+};
+
+// The sets of every listener whose servers are known; listeners with unknown groups are left out.
+[[nodiscard]] std::vector<ServerSet> server_sets(const Config& config);
+
+}  // namespace steelyard::control::config

@@ -1,0 +1,202 @@
+// Checks of each listener together with the servers behind it: families, loops, shared endpoints, clients on the
+// servers' own network, and the limits of the snapshot.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "control/config/checks.h"
+#include "control/config/server_sets.h"
+#include "dataplane/service/ids.h"
+
+namespace steelyard::control::config {
+
+namespace {
+
+// False when the configuration is beyond what ids can count: the other checks are left out then.
+bool check_limits(const std::vector<ServerSet>& sets, Report& report) {
+  std::size_t listeners = 0;
+  std::size_t backends = 0;
+  for (const ServerSet& set : sets) {
+    listeners += set.listeners.size();
+    backends += set.listeners.size() * set.servers.size();
+  }
+  if (listeners > service::max_listeners) {
+    report.error({}, "the file has " + std::to_string(listeners) + " listeners; allowed: at most " +
+                         std::to_string(service::max_listeners));
+  }
+  if (backends > service::max_backends) {
+    report.error({}, "the servers of all listeners together are " + std::to_string(backends) + "; allowed: at most " +
+                         std::to_string(service::max_backends));
+  }
+  return listeners <= service::max_listeners && backends <= service::max_backends;
+}
+
+void check_families(const ServerSet& set, Report& report) {
+  std::array<const Server*, 2> example{};
+  for (const Server& server : set.servers) {
+    const Server*& first = example[server.address.is_v4() ? 1 : 0];
+    if (first == nullptr && !server.address.is_unspecified()) {
+      first = &server;
+    }
+  }
+  for (const ListenerRef& ref : set.listeners) {
+    const bool v4 = ref.balancer->address.is_v4();
+    const Server* stranger = example[v4 ? 0 : 1];
+    if (stranger != nullptr && !ref.balancer->address.is_unspecified()) {
+      report.error(ref.listener->server_group_at, ref.text() + " is IPv" + (v4 ? "4" : "6") + ", but server " +
+                                                      stranger->address.to_string() + " (" + in_line(stranger->at) +
+                                                      ") of " + set.label + " is IPv" + (v4 ? "6" : "4") +
+                                                      "; allowed: servers of the listener's address family");
+    }
+  }
+}
+
+void check_loops(const ServerSet& set, const ListenerKeys& keys, Report& report) {
+  for (const Server& server : set.servers) {
+    const auto key = set.endpoint(server);
+    if (const auto found = keys.find(key); found != keys.end()) {
+      report.error(server.at, "server " + endpoint_text(key.address, key.port) + " is itself the " +
+                                  found->second.text() + " in " + in_line(found->second.listener->at) +
+                                  ": a loop; allowed: an endpoint that is no listener");
+    }
+  }
+}
+
+void warn_of_idle_set(const ServerSet& set, Report& report) {
+  if (set.servers.empty()) {
+    report.warning(set.at, set.label + " has no servers: " + set.listeners.front().text() + " refuses everybody");
+  } else if (std::ranges::all_of(set.servers, [](const Server& server) { return server.weight == 0; })) {
+    report.warning(set.at, "every server of " + set.label + " has weight 0: " + set.listeners.front().text() +
+                               " refuses new connections");
+  }
+}
+
+// In `nat` mode a server answers to (client address, client port), whichever listener the client came through.
+class SharedEndpoints {
+ public:
+  explicit SharedEndpoints(Report& report) : report_(report) {}
+
+  void add(const ServerSet& set) {
+    const ListenerRef* first = nullptr;
+    for (const ListenerRef& ref : set.listeners) {
+      if (ref.listener->mode != Mode::nat) {
+        continue;
+      }
+      if (first != nullptr) {
+        warn(ref, *first, set.label + " as a whole");
+      } else {
+        first = &ref;
+      }
+    }
+    if (first != nullptr) {
+      compare_with_other_sets(set, *first);
+    }
+  }
+
+ private:
+  void compare_with_other_sets(const ServerSet& set, const ListenerRef& ref) {
+    std::size_t shared = 0;
+    std::string example;
+    ListenerRef other;
+    for (const Server& server : set.servers) {
+      if (server.address.is_unspecified()) {
+        continue;
+      }
+      const auto [found, is_new] = owners_.try_emplace(set.endpoint(server), Owner{&set, ref});
+      if (!is_new && found->second.set != &set && shared++ == 0) {
+        example = "server " + endpoint_text(found->first.address, found->first.port);
+        other = found->second.listener;
+      }
+    }
+    if (shared > 1) {
+      example += " and " + std::to_string(shared - 1) + " more";
+    }
+    if (shared > 0) {
+      warn(ref, other, example);
+    }
+  }
+
+  void warn(const ListenerRef& ref, const ListenerRef& other, const std::string& what) {
+    report_.warning(ref.listener->at,
+                    ref.text() + " shares " + what + " with " + other.text() +
+                        " in mode nat: a client port that uses both at once cannot have the same server for both, so "
+                        "the later connection goes to another one");
+  }
+
+  struct Owner {
+    const ServerSet* set;
+    ListenerRef listener;
+  };
+  std::unordered_map<service::VipKey, Owner, VipKeyHash> owners_;
+  Report& report_;
+};
+
+// Clients on a network that the servers are on, too, get their answers directly and from the wrong address.
+class SharedNetworks {
+ public:
+  SharedNetworks(const Config& config, Report& report) : connected_(config), report_(report) {}
+
+  void add(const ServerSet& set) {
+    std::vector<std::pair<Prefix, const Server*>> networks;
+    std::unordered_set<Address> seen;
+    for (const Server& server : set.servers) {
+      const auto network = connected_.find(server.address);
+      if (network && seen.insert(network->address).second) {
+        networks.emplace_back(*network, &server);
+      }
+    }
+    for (const ListenerRef& ref : set.listeners) {
+      if (ref.listener->mode == Mode::nat && !warned_.contains(ref.balancer)) {
+        compare(ref, networks);
+      }
+    }
+  }
+
+ private:
+  void compare(const ListenerRef& ref, const std::vector<std::pair<Prefix, const Server*>>& networks) {
+    const Address& vip = ref.balancer->address;
+    const auto vip_network = connected_.find(vip);
+    const auto clients = vip_network ? vip_network : connected_.only_one(vip.is_v4());
+    for (const auto& [network, server] : networks) {
+      if (clients == network) {
+        warned_.insert(ref.balancer);
+        report_.warning(ref.listener->at,
+                        "server " + server->address.to_string() + " of " + ref.text() + " is on network " +
+                            network.to_string() + (vip_network ? " of the listener's address" : ", the only one") +
+                            ": in mode nat clients of that network get no usable answers, since servers answer them "
+                            "directly; use mode fullnat or keep clients elsewhere");
+        return;
+      }
+    }
+  }
+
+  ConnectedPrefixes connected_;
+  std::unordered_set<const LoadBalancer*> warned_;
+  Report& report_;
+};
+
+}  // namespace
+
+void check_server_sets(const Config& config, const ListenerKeys& keys, Report& report) {
+  const std::vector<ServerSet> sets = server_sets(config);
+  if (!check_limits(sets, report)) {
+    return;
+  }
+  SharedEndpoints endpoints(report);
+  SharedNetworks networks(config, report);
+  for (const ServerSet& set : sets) {
+    check_families(set, report);
+    check_loops(set, keys, report);
+    warn_of_idle_set(set, report);
+    endpoints.add(set);
+    networks.add(set);
+  }
+}
+
+}  // namespace steelyard::control::config

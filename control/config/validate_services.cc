@@ -1,0 +1,236 @@
+// Checks between load balancers, listeners, groups and servers. What can never work is an error; what works but
+// surprises (a client port that meets itself on the way back, clients that the servers reach directly) is a warning.
+#include <algorithm>
+#include <array>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "control/config/checks.h"
+#include "control/config/scalars.h"
+#include "control/config/server_sets.h"
+
+namespace steelyard::control::config {
+
+namespace {
+
+std::string list_of(const std::vector<PortRange>& ranges) {
+  constexpr std::size_t most = 16;
+  std::string text;
+  for (std::size_t index = 0; index < std::min(ranges.size(), most); ++index) {
+    text += (index == 0 ? "" : ", ") + std::to_string(ranges[index].first);
+    if (ranges[index].last != ranges[index].first) {
+      text += '-' + std::to_string(ranges[index].last);
+    }
+  }
+  return ranges.size() > most ? text + ", ..." : text;
+}
+
+// ---- Load balancers and listeners
+// ------------------------------------------------------------------------------------
+
+void check_balancers(const Config& config, Report& report) {
+  std::unordered_map<std::string_view, Position> names;
+  std::unordered_map<Address, const LoadBalancer*> addresses;
+  std::unordered_set<Address> next_hops;
+  for (const Route& route : config.routes) {
+    next_hops.insert(route.via);
+  }
+  for (const LoadBalancer& balancer : config.load_balancers) {
+    if (!balancer.name.empty()) {
+      const auto [first, is_new] = names.try_emplace(balancer.name, balancer.at);
+      if (!is_new) {
+        report.error(balancer.at, "a second load balancer is named " + in_quotes(balancer.name) + ", after " +
+                                      in_line(first->second) + "; names must differ");
+      }
+    }
+    if (balancer.address.is_unspecified()) {
+      continue;
+    }
+    const auto [first, is_new] = addresses.try_emplace(balancer.address, &balancer);
+    if (!is_new) {
+      report.error(balancer.address_at, "address " + balancer.address.to_string() +
+                                            " already belongs to load balancer " + in_quotes(first->second->name) +
+                                            " in " + in_line(first->second->at) +
+                                            "; allowed: one load balancer per address, with all its listeners");
+    }
+    if (next_hops.contains(balancer.address)) {
+      report.error(balancer.address_at, "address " + balancer.address.to_string() +
+                                            " is the next hop of a route; allowed: an address of our own");
+    }
+  }
+}
+
+// The first listener of each key; the others are reported.
+ListenerKeys check_overlaps(const Config& config, Report& report) {
+  ListenerKeys keys;
+  for (const LoadBalancer& balancer : config.load_balancers) {
+    for (const Listener& listener : balancer.listeners) {
+      if (balancer.address.is_unspecified() || listener.port == 0) {
+        continue;
+      }
+      const ListenerRef ref{&balancer, &listener};
+      const auto [first, is_new] = keys.try_emplace(ref.key(), ref);
+      if (!is_new) {
+        report.error(listener.port_at, ref.text() + " already stands in " + in_line(first->second.listener->at) +
+                                           "; allowed: one listener per address, port and protocol");
+      }
+    }
+  }
+  return keys;
+}
+
+void check_listener(const Config& config, const ListenerRef& ref, const std::unordered_set<Address>& locals,
+                    std::array<bool, 2> local_families, const Incomplete& incomplete, Report& report) {
+  const Listener& listener = *ref.listener;
+  const Address& vip = ref.balancer->address;
+  if (listener.port != 0 && !config.allowed_ports.empty() &&
+      std::ranges::none_of(config.allowed_ports, [&](PortRange range) { return range.contains(listener.port); })) {
+    report.error(listener.port_at, "port " + std::to_string(listener.port) +
+                                       " is not in `allowed_ports`; allowed: " + list_of(config.allowed_ports));
+  }
+  if (vip.is_unspecified()) {
+    return;
+  }
+  if (listener.port != 0 && locals.contains(vip) && config.local_ports.contains(listener.port)) {
+    report.error(listener.port_at,
+                 ref.text() + " lies in `local_ports` of the local address " + vip.to_string() +
+                     "; allowed: a local address without listeners, or `local_ports` apart from them");
+  }
+  if (listener.mode == Mode::fullnat && !local_families[vip.is_v4() ? 1 : 0] && !incomplete.local_addresses) {
+    report.error(listener.at, "mode fullnat needs an IPv" + std::string(vip.is_v4() ? "4" : "6") +
+                                  " address in `local_addresses`, and there is none");
+  }
+}
+
+void check_listeners(const Config& config, const Incomplete& incomplete, Report& report) {
+  std::unordered_set<Address> locals;
+  std::array<bool, 2> local_families{};
+  for (const LocalAddress& local : config.local_addresses) {
+    locals.insert(local.address);
+    local_families[local.address.is_v4() ? 1 : 0] = true;
+  }
+  for (const LoadBalancer& balancer : config.load_balancers) {
+    for (const Listener& listener : balancer.listeners) {
+      check_listener(config, {&balancer, &listener}, locals, local_families, incomplete, report);
+    }
+  }
+}
+
+// ---- Groups
+// ----------------------------------------------------------------------------------------------------------
+
+void check_group_names(const Config& config, const Incomplete& incomplete, Report& report) {
+  std::unordered_map<std::string_view, Position> groups;
+  std::vector<std::string_view> known;
+  for (const ServerGroup& group : config.server_groups) {
+    if (group.name.empty()) {
+      continue;
+    }
+    const auto [first, is_new] = groups.try_emplace(group.name, group.at);
+    if (!is_new) {
+      report.error(group.at, "a second server group is named " + in_quotes(group.name) + ", after " +
+                                 in_line(first->second) + "; names must differ");
+    }
+    known.push_back(group.name);
+  }
+  std::unordered_set<std::string_view> used;
+  for (const LoadBalancer& balancer : config.load_balancers) {
+    for (const Listener& listener : balancer.listeners) {
+      used.insert(listener.server_group);
+      if (listener.server_group.empty() || groups.contains(listener.server_group) || incomplete.server_groups) {
+        continue;
+      }
+      const std::string_view near = nearest_word(listener.server_group, known);
+      report.error(listener.server_group_at,
+                   "there is no server group " + in_quotes(listener.server_group) + "; " +
+                       (near.empty() ? "allowed: a name of `server_groups`" : "did you mean " + in_quotes(near) + "?"));
+    }
+  }
+  for (const ServerGroup& group : config.server_groups) {
+    if (!group.name.empty() && !used.contains(group.name)) {
+      report.warning(group.at, "server group " + in_quotes(group.name) + " is used by no listener");
+    }
+  }
+}
+
+// Servers that stand twice in one group.
+void check_members(std::span<const Server> servers, Report& report) {
+  std::unordered_map<service::VipKey, Position, VipKeyHash> endpoints;
+  std::unordered_map<std::string_view, Position> names;
+  for (const Server& server : servers) {
+    if (!server.name.empty()) {
+      const auto [first, is_new] = names.try_emplace(server.name, server.at);
+      if (!is_new) {
+        report.error(server.at, "a second server of the group is named " + in_quotes(server.name) + ", after " +
+                                    in_line(first->second) + "; names must differ");
+      }
+    }
+    if (server.address.is_unspecified()) {
+      continue;
+    }
+    const auto [first, is_new] =
+        endpoints.try_emplace(service::VipKey{server.address, server.port, Protocol::tcp}, server.at);
+    if (!is_new) {
+      const std::string text =
+          server.port == 0 ? server.address.to_string() : endpoint_text(server.address, server.port);
+      report.error(server.at, "server " + text + " already stands in " + in_line(first->second) +
+                                  "; a server may stand once in a group (use `weight` to give it more)");
+    }
+  }
+}
+
+// Servers that are us.
+void check_own_addresses(std::span<const Server> servers, const std::unordered_map<Address, std::string_view>& own,
+                         const std::unordered_set<Address>& vips, Report& report) {
+  for (const Server& server : servers) {
+    if (const auto found = own.find(server.address); found != own.end()) {
+      report.error(server.at, "server " + server.address.to_string() + " is " + std::string(found->second) +
+                                  " of this balancer; allowed: another machine's address");
+    } else if (vips.contains(server.address)) {
+      report.warning(server.at, "server " + server.address.to_string() +
+                                    " is also the address of a load balancer: its traffic goes to listeners and the "
+                                    "kernel here, not to another machine");
+    }
+  }
+}
+
+void check_groups(const Config& config, Report& report) {
+  std::unordered_map<Address, std::string_view> own;
+  for (const LocalAddress& local : config.local_addresses) {
+    own.try_emplace(local.address, "a local address");
+  }
+  for (const Port& port : config.ports) {
+    for (const PortAddress& each : port.addresses) {
+      own.try_emplace(each.prefix.address, "a port's address");
+    }
+  }
+  own.erase(Address{});
+  std::unordered_set<Address> vips;
+  for (const LoadBalancer& balancer : config.load_balancers) {
+    vips.insert(balancer.address);
+  }
+  vips.erase(Address{});
+  for (const ServerGroup& group : config.server_groups) {
+    check_members(group.servers, report);
+    check_own_addresses(group.servers, own, vips, report);
+  }
+  for (const LoadBalancer& balancer : config.load_balancers) {
+    check_members(balancer.default_group, report);
+    check_own_addresses(balancer.default_group, own, vips, report);
+  }
+}
+
+}  // namespace
+
+void check_services(const Config& config, const Incomplete& incomplete, Report& report) {
+  check_balancers(config, report);
+  const ListenerKeys keys = check_overlaps(config, report);
+  check_listeners(config, incomplete, report);
+  check_group_names(config, incomplete, report);
+  check_groups(config, report);
+  check_server_sets(config, keys, report);
+}
+
+}  // namespace steelyard::control::config

@@ -1,0 +1,226 @@
+// Everything that alters what workers do: reloads, health, drains.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "control/config/restart.h"
+#include "control/config/validate.h"
+#include "control/runtime/runtime.h"
+
+namespace steelyard::control {
+namespace {
+
+using std::chrono::steady_clock;
+
+// What a reload came to, made on the builder thread.
+struct ReloadResult {
+  std::optional<Plan> plan;
+  std::vector<std::string> warnings;
+  std::string refusal;  // all reasons, a line each
+};
+
+ReloadResult prepare(PlanBuilder& builder, const std::string& file, const Plan& running) {
+  ReloadResult result;
+  config::ParseResult loaded = config::load(file);
+  for (const config::Diagnostic& diagnostic : loaded.diagnostics) {
+    if (diagnostic.severity == config::Severity::warning) {
+      result.warnings.push_back(config::to_string(diagnostic));
+    } else {
+      result.refusal += config::to_string(diagnostic) + '\n';
+    }
+  }
+  if (!loaded.config) {
+    return result;
+  }
+  for (const std::string& setting : config::settings_that_need_restart(*running.config, *loaded.config)) {
+    result.refusal +=
+        file + ": error: " + setting + " differs from the running configuration; it can only change with a restart\n";
+  }
+  if (!result.refusal.empty()) {
+    return result;
+  }
+  auto plan = builder.build(std::make_shared<const config::Config>(std::move(*loaded.config)), {}, &running);
+  if (plan) {
+    result.plan = std::move(*plan);
+  } else {
+    result.refusal = file + ": error: " + plan.error() + '\n';
+  }
+  return result;
+}
+
+boost::json::value answer_of(const ReloadResult& result, std::uint64_t generation) {
+  boost::json::object answer;
+  if (!result.refusal.empty()) {
+    answer["ok"] = false;
+    answer["error"] = result.refusal;
+    return answer;
+  }
+  boost::json::array warnings;
+  for (const std::string& warning : result.warnings) {
+    warnings.emplace_back(warning);
+  }
+  answer["ok"] = true;
+  answer["result"] = boost::json::object{{"generation", generation}, {"warnings", std::move(warnings)}};
+  return answer;
+}
+
+}  // namespace
+
+// Reads, checks and builds on the builder thread; the io thread goes on with its probes meanwhile. Reloads that are
+// asked for while one is under way are answered by the one after it.
+void Runtime::reload(Reply reply) {
+  waiting_reloads_.push_back(std::move(reply));
+  if (building_) {
+    return;
+  }
+  building_ = true;
+  std::vector<Reply> served = std::exchange(waiting_reloads_, {});
+  boost::asio::post(builder_thread_, [this, served = std::move(served)]() mutable {
+    auto result = std::make_shared<ReloadResult>(prepare(builder_, options_.config_file, plan_));
+    boost::asio::post(io_, [this, result, served = std::move(served)] {
+      building_ = false;
+      if (result->plan) {
+        for (const std::string& warning : result->warnings) {
+          spdlog::warn("{}", warning);
+        }
+        overrides_.clear();
+        apply(std::move(*result->plan));
+        spdlog::info("reloaded config={} generation={} listeners={}", options_.config_file, plan_.snapshot->generation,
+                     plan_.listeners.size());
+      } else {
+        spdlog::error("reload refused, the running configuration is unchanged: {}", result->refusal);
+      }
+      for (const Reply& waiting : served) {
+        if (waiting) {
+          waiting(answer_of(*result, plan_.snapshot->generation));
+        }
+      }
+      if (!waiting_reloads_.empty()) {
+        Reply next = std::move(waiting_reloads_.back());
+        waiting_reloads_.pop_back();
+        reload(std::move(next));
+      }
+    });
+  });
+}
+
+// Puts a plan in force. Servers keep the health they have; connections of those that are gone are dealt with.
+void Runtime::apply(Plan plan) {
+  dataplane_->commit(builder_.listeners_end(), builder_.backends_end());
+  std::unordered_map<std::uint32_t, BackendPlace> places;
+  for (std::size_t listener = 0; listener < plan.listeners.size(); ++listener) {
+    const ListenerPlan& planned = plan.listeners[listener];
+    const auto& built = plan.snapshot->listeners[planned.id.value];
+    const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
+    const bool new_state = old == nullptr || old->state != built->state;
+    for (std::size_t server = 0; server < planned.backends.size(); ++server) {
+      const BackendPlan& backend = planned.backends[server];
+      places.emplace(backend.id.value, BackendPlace{listener, server});
+      if (!new_state) {
+        continue;
+      }
+      const auto status = checker_->status({backend.id.value});
+      service::ServerState& state = built->state->states[server];
+      state.up.store(!backend.checked || !status || status->status == healthcheck::Status::up,
+                     std::memory_order_relaxed);
+      if (const auto before = places_.find(backend.id.value); before != places_.end() && old != nullptr) {
+        state.recovered_at.store(old->state->states[before->second.server].recovered_at.load(std::memory_order_relaxed),
+                                 std::memory_order_relaxed);
+      }
+    }
+  }
+  const Plan old = std::exchange(plan_, std::move(plan));
+  std::unordered_map<std::uint32_t, BackendPlace> old_places = std::exchange(places_, std::move(places));
+  dataplane_->publish(plan_.snapshot);
+  checker_->set_targets(plan_.targets);
+  std::vector<service::BackendId> reset_now;
+  for (const auto& [backend, place] : old_places) {
+    if (places_.contains(backend)) {
+      continue;
+    }
+    const ListenerPlan& listener = old.listeners[place.listener];
+    const config::Listener& settings = old.config->load_balancers[listener.balancer].listeners[listener.listener];
+    if (settings.on_removed == service::OrphanPolicy::reset) {
+      reset_now.push_back({backend});
+    } else if (settings.connection_drain) {
+      deadlines_.push_back(
+          {steady_clock::now() + *settings.connection_drain, {backend}, listener.backends[place.server].key});
+    }
+  }
+  reset_backends(std::move(reset_now));
+}
+
+void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status) {
+  const auto found = places_.find(static_cast<std::uint32_t>(target.value));
+  if (found == places_.end()) {
+    return;
+  }
+  const ListenerPlan& listener = plan_.listeners[found->second.listener];
+  const BackendPlan& backend = listener.backends[found->second.server];
+  service::ListenerState& state = *plan_.snapshot->listeners[listener.id.value]->state;
+  const bool up = status.status == healthcheck::Status::up;
+  state.states[found->second.server].recovered_at.store(up ? dataplane_->clock().now_ns() : 0,
+                                                        std::memory_order_relaxed);
+  state.states[found->second.server].up.store(up, std::memory_order_relaxed);
+  state.epoch.fetch_add(1, std::memory_order_release);
+  const config::LoadBalancer& balancer = plan_.config->load_balancers[listener.balancer];
+  const config::Listener& settings = balancer.listeners[listener.listener];
+  const std::string reason = status.last ? status.last->reason : std::string("no result yet");
+  spdlog::log(up ? spdlog::level::info : spdlog::level::warn,
+              "health load_balancer={} listener={}:{} server={}:{} state={} check=\"{}\" last=\"{}\"", balancer.name,
+              config::to_string(settings.protocol), settings.port, backend.key.address.to_string(), backend.port,
+              up ? "up" : "down", status.check, reason);
+  if (!up) {
+    orphan(backend.id, settings.on_unhealthy, settings.connection_drain, backend.key);
+  }
+}
+
+// A server has lost its place: its connections run on, run until a deadline, or are reset at once.
+void Runtime::orphan(service::BackendId backend, service::OrphanPolicy policy,
+                     std::optional<std::chrono::seconds> drain, const ServerKey& key) {
+  if (policy == service::OrphanPolicy::reset) {
+    reset_backends({backend});
+  } else if (drain) {
+    deadlines_.push_back({steady_clock::now() + *drain, backend, key});
+  }
+}
+
+void Runtime::check_deadlines() {
+  const auto now = steady_clock::now();
+  std::vector<service::BackendId> due;
+  std::erase_if(deadlines_, [&](const Deadline& deadline) {
+    if (now < deadline.at) {
+      return false;
+    }
+    // A server that came back in the meantime keeps its connections.
+    const auto place = places_.find(deadline.backend.value);
+    const bool back =
+        place != places_.end() && checker_->is_up({deadline.backend.value}) &&
+        plan_.listeners[place->second.listener].backends[place->second.server].admin != AdminState::draining;
+    if (!back) {
+      due.push_back(deadline.backend);
+    }
+    return true;
+  });
+  reset_backends(std::move(due));
+}
+
+void Runtime::reset_backends(std::vector<service::BackendId> backends) {
+  if (backends.empty()) {
+    return;
+  }
+  std::ranges::sort(backends);
+  l4::FlowFilter filter;
+  filter.include_lingering = false;
+  filter.backends = std::move(backends);
+  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [](const FlowJobs::Results& results) {
+    std::uint64_t ended = 0;
+    for (const auto& command : results) {
+      ended += command->matches();
+    }
+    spdlog::info("connections reset count={}", ended);
+  });
+}
+
+}  // namespace steelyard::control

@@ -1,0 +1,360 @@
+#include "control/runtime/report.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "control/metrics/prometheus_text.h"
+#include "control/runtime/runtime.h"
+#include "control/version.h"
+
+namespace steelyard::control::report {
+namespace {
+
+namespace json = boost::json;
+using std::chrono::steady_clock;
+
+double seconds_since(steady_clock::time_point then) {
+  return std::chrono::duration<double>(steady_clock::now() - then).count();
+}
+
+// Wall-clock text of a moment on the steady clock.
+std::string wall_time(steady_clock::time_point then) {
+  const auto wall = std::chrono::system_clock::now() -
+                    std::chrono::duration_cast<std::chrono::system_clock::duration>(steady_clock::now() - then);
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(wall);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 32> text{};
+  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text.data(), length};
+}
+
+// A backend's traffic over all workers.
+struct Traffic {
+  std::uint64_t active = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t packets_in = 0;
+  std::uint64_t bytes_in = 0;
+  std::uint64_t packets_out = 0;
+  std::uint64_t bytes_out = 0;
+
+  void add(const Traffic& other) {
+    active += other.active;
+    connections += other.connections;
+    packets_in += other.packets_in;
+    bytes_in += other.bytes_in;
+    packets_out += other.packets_out;
+    bytes_out += other.bytes_out;
+  }
+  void put_into(json::object& object) const {
+    object["active"] = active;
+    object["connections"] = connections;
+    object["packets_in"] = packets_in;
+    object["bytes_in"] = bytes_in;
+    object["packets_out"] = packets_out;
+    object["bytes_out"] = bytes_out;
+  }
+};
+
+Traffic traffic_of(const worker::Dataplane& dataplane, service::BackendId backend) {
+  Traffic traffic;
+  traffic.active = dataplane.active(backend);
+  for (std::size_t worker = 0; worker < dataplane.workers(); ++worker) {
+    const l4::BackendCounters& counters = dataplane.backend(worker, backend);
+    traffic.connections += counters.connections.get();
+    traffic.packets_in += counters.packets_in.get();
+    traffic.bytes_in += counters.bytes_in.get();
+    traffic.packets_out += counters.packets_out.get();
+    traffic.bytes_out += counters.bytes_out.get();
+  }
+  return traffic;
+}
+
+std::string_view admin_name(AdminState state) {
+  switch (state) {
+    case AdminState::enabled:
+      break;
+    case AdminState::disabled:
+      return "disabled";
+    case AdminState::draining:
+      return "draining";
+  }
+  return "enabled";
+}
+
+json::object server_status(const Runtime& runtime, const BackendPlan& backend) {
+  const Traffic traffic = traffic_of(runtime.dataplane(), backend.id);
+  json::object object{{"name", backend.name},
+                      {"address", backend.key.address.to_string()},
+                      {"port", backend.port},
+                      {"weight", backend.weight},
+                      {"configured_weight", backend.configured_weight},
+                      {"admin", admin_name(backend.admin)},
+                      {"override", backend.overridden},
+                      {"health", "unchecked"},
+                      {"connections", traffic.active},
+                      {"total_connections", traffic.connections}};
+  const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt;
+  if (health) {
+    object["health"] = health->status == healthcheck::Status::up ? "up" : "down";
+    object["since"] = wall_time(health->since);
+    object["since_s"] = seconds_since(health->since);
+    object["check"] = health->check;
+    object["failures"] = health->failures;
+    object["local_errors"] = health->local_errors;
+    if (health->last) {
+      object["last_result"] = health->last->reason;
+      object["last_time_s"] = seconds_since(health->last_time);
+    }
+  }
+  return object;
+}
+
+// One worker's packet accounting, by name: what `exact` is computed from.
+struct Accounting {
+  explicit Accounting(const worker::PacketCounters& counters)
+      : inputs{{"received", counters.received.get()},
+               {"from_kernel", counters.from_kernel.get()},
+               {"handed_in", counters.handed_in.get()},
+               {"relayed_in", counters.relayed_in.get()},
+               {"generated", counters.generated.get()}},
+        outputs{{"transmitted", counters.transmitted.get()},
+                {"to_kernel", counters.to_kernel.get()},
+                {"handed_out", counters.handed_out.get()},
+                {"relayed_out", counters.relayed_out.get()},
+                {"consumed", counters.consumed.get()}},
+        waiting(counters.waiting.get()) {
+    for (std::size_t reason = 0; reason < packet::drop_reasons; ++reason) {
+      if (const std::uint64_t count = counters.drops[reason].get(); count != 0) {
+        drops.emplace_back(packet::name(static_cast<packet::DropReason>(reason)), count);
+      }
+    }
+  }
+  using Named = std::vector<std::pair<std::string_view, std::uint64_t>>;
+  [[nodiscard]] static std::uint64_t sum(const Named& named) {
+    std::uint64_t total = 0;
+    for (const auto& [name, count] : named) {
+      total += count;
+    }
+    return total;
+  }
+  [[nodiscard]] bool exact() const { return sum(inputs) == sum(outputs) + sum(drops) + waiting; }
+
+  Named inputs;
+  Named outputs;
+  Named drops;
+  std::uint64_t waiting;
+};
+
+json::object to_json(const Accounting::Named& named) {
+  json::object object;
+  for (const auto& [name, count] : named) {
+    object[name] = count;
+  }
+  return object;
+}
+
+Accounting::Named flow_counters(const l4::BalancerCounters& counters) {
+  return {{"created", counters.flows_created.get()},
+          {"expired", counters.flows_expired.get()},
+          {"reset", counters.flows_reset.get()},
+          {"half_open_expired", counters.half_open_expired.get()},
+          {"half_open_replaced", counters.half_open_replaced.get()},
+          {"lingering_recycled", counters.lingering_recycled.get()},
+          {"resets_sent", counters.resets_sent.get()},
+          {"unreachables_sent", counters.unreachables_sent.get()},
+          {"persistence_hits", counters.persistence_hits.get()},
+          {"persistence_asked_home", counters.persistence_asked_home.get()},
+          {"redispatched", counters.redispatched.get()},
+          {"ipv4", counters.flows_ipv4.get()},
+          {"ipv6", counters.flows_ipv6.get()},
+          {"half_open", counters.half_open.get()}};
+}
+
+json::object turns_to_json(const worker::TurnCounters& turns) {
+  json::array histogram;
+  for (std::size_t bucket = 0; bucket < worker::TurnCounters::buckets; ++bucket) {
+    if (const std::uint64_t count = turns.nanoseconds[bucket].get(); count != 0) {
+      histogram.push_back(json::object{{"below_ns", std::uint64_t{2} << bucket}, {"turns", count}});
+    }
+  }
+  return {{"longest_ns", turns.longest_ns.get()},
+          {"busy_ns", turns.busy_ns.get()},
+          {"idle_turns", turns.idle_turns.get()},
+          {"histogram", std::move(histogram)}};
+}
+
+json::object port_to_json(const worker::Dataplane& dataplane, std::size_t place) {
+  const nic::Port& port = dataplane.port(place);
+  const nic::PortStatistics counted = port.statistics();
+  json::object object{{"name", port.report().name},           {"link_up", port.link().up},
+                      {"rx_packets", counted.rx_packets},     {"rx_bytes", counted.rx_bytes},
+                      {"tx_packets", counted.tx_packets},     {"tx_bytes", counted.tx_bytes},
+                      {"rx_missed", counted.rx_missed},       {"rx_errors", counted.rx_errors},
+                      {"rx_no_buffer", counted.rx_no_buffer}, {"tx_errors", counted.tx_errors}};
+  if (const auto exception = dataplane.exception_counters(place)) {
+    object["exception"] = json::object{{"to_kernel", exception->to_kernel},
+                                       {"to_kernel_rate", exception->to_kernel_rate},
+                                       {"to_kernel_write_error", exception->to_kernel_write_error},
+                                       {"from_kernel", exception->from_kernel},
+                                       {"from_kernel_ring_full", exception->from_kernel_ring_full},
+                                       {"from_kernel_no_buffer", exception->from_kernel_no_buffer},
+                                       {"from_kernel_oversized", exception->from_kernel_oversized},
+                                       {"from_kernel_read_error", exception->from_kernel_read_error}};
+  }
+  return object;
+}
+
+const config::LoadBalancer& balancer_of(const Runtime& runtime, const ListenerPlan& listener) {
+  return runtime.plan().config->load_balancers[listener.balancer];
+}
+const config::Listener& settings_of(const Runtime& runtime, const ListenerPlan& listener) {
+  return balancer_of(runtime, listener).listeners[listener.listener];
+}
+
+json::object checks_to_json(const healthcheck::CheckerCounters& counters) {
+  return {{"probes", counters.probes},   {"targets", counters.targets},           {"in_flight", counters.in_flight},
+          {"waiting", counters.waiting}, {"started", counters.started},           {"succeeded", counters.succeeded},
+          {"failed", counters.failed},   {"local_errors", counters.local_errors}, {"delayed", counters.delayed},
+          {"changes", counters.changes}};
+}
+
+}  // namespace
+
+json::value status(const Runtime& runtime) {
+  const Plan& plan = runtime.plan();
+  json::array balancers;
+  for (const config::LoadBalancer& balancer : plan.config->load_balancers) {
+    balancers.push_back(json::object{{"name", balancer.name},
+                                     {"address", balancer.address.to_string()},
+                                     {"status", balancer.active ? "active" : "inactive"},
+                                     {"listeners", json::array{}}});
+  }
+  for (const ListenerPlan& listener : plan.listeners) {
+    const config::Listener& settings = settings_of(runtime, listener);
+    json::array servers;
+    std::uint64_t connections = 0;
+    for (const BackendPlan& backend : listener.backends) {
+      connections += runtime.dataplane().active(backend.id);
+      servers.push_back(server_status(runtime, backend));
+    }
+    balancers[listener.balancer].as_object()["listeners"].as_array().push_back(
+        json::object{{"protocol", config::to_string(settings.protocol)},
+                     {"port", settings.port},
+                     {"status", settings.running ? "running" : "stopped"},
+                     {"mode", config::to_string(settings.mode)},
+                     {"scheduler", config::to_string(settings.scheduler)},
+                     {"group", listener.group},
+                     {"persistence_timeout", settings.persistence_timeout.count()},
+                     {"connections", connections},
+                     {"servers", std::move(servers)}});
+  }
+  return json::object{{"version", version},
+                      {"uptime_s", seconds_since(runtime.started())},
+                      {"config_file", runtime.options().config_file},
+                      {"generation", plan.snapshot->generation},
+                      {"workers", runtime.dataplane().workers()},
+                      {"overrides", runtime.overrides()},
+                      {"load_balancers", std::move(balancers)}};
+}
+
+json::value stats(const Runtime& runtime) {
+  const worker::Dataplane& dataplane = runtime.dataplane();
+  json::array workers;
+  for (std::size_t place = 0; place < dataplane.workers(); ++place) {
+    const worker::Worker& worker = dataplane.worker(place);
+    const Accounting accounting(worker.packets());
+    workers.push_back(json::object{{"worker", place},
+                                   {"accounting", json::object{{"inputs", to_json(accounting.inputs)},
+                                                               {"outputs", to_json(accounting.outputs)},
+                                                               {"drops", to_json(accounting.drops)},
+                                                               {"queued", accounting.waiting},
+                                                               {"exact", accounting.exact()}}},
+                                   {"forwarded", worker.packets().forwarded.get()},
+                                   {"echo_replies", worker.packets().echo_replies.get()},
+                                   {"address_conflicts", worker.packets().address_conflicts.get()},
+                                   {"flows", to_json(flow_counters(worker.balancer_counters()))},
+                                   {"turns", turns_to_json(worker.turns())}});
+  }
+  json::array listeners;
+  for (const ListenerPlan& listener : runtime.plan().listeners) {
+    Traffic total;
+    json::array servers;
+    for (const BackendPlan& backend : listener.backends) {
+      const Traffic traffic = traffic_of(dataplane, backend.id);
+      total.add(traffic);
+      json::object server{{"address", backend.key.address.to_string()}, {"port", backend.port}};
+      traffic.put_into(server);
+      servers.push_back(std::move(server));
+    }
+    json::object object{{"load_balancer", balancer_of(runtime, listener).name},
+                        {"protocol", config::to_string(settings_of(runtime, listener).protocol)},
+                        {"port", settings_of(runtime, listener).port}};
+    total.put_into(object);
+    object["servers"] = std::move(servers);
+    listeners.push_back(std::move(object));
+  }
+  json::array ports;
+  for (std::size_t place = 0; place < dataplane.ports(); ++place) {
+    ports.push_back(port_to_json(dataplane, place));
+  }
+  return json::object{{"workers", std::move(workers)},
+                      {"listeners", std::move(listeners)},
+                      {"ports", std::move(ports)},
+                      {"health_checks", checks_to_json(runtime.checker().counters())},
+                      {"retired_snapshots", dataplane.retired()}};
+}
+
+std::string metrics(const Runtime& runtime) {
+  const worker::Dataplane& dataplane = runtime.dataplane();
+  PrometheusText text;
+  for (std::size_t place = 0; place < dataplane.workers(); ++place) {
+    const std::string worker = std::to_string(place);
+    const Accounting accounting(dataplane.worker(place).packets());
+    const auto add = [&](std::string_view name, std::string_view help, std::string_view label,
+                         const Accounting::Named& named) {
+      for (const auto& [value, count] : named) {
+        text.counter(name, help).add({{"worker", worker}, {label, value}}, static_cast<double>(count));
+      }
+    };
+    add("steelyard_packets_in_total", "Packets that came to a worker, by source.", "source", accounting.inputs);
+    add("steelyard_packets_out_total", "Packets that left a worker, by way.", "way", accounting.outputs);
+    add("steelyard_packets_dropped_total", "Packets dropped, by reason.", "reason", accounting.drops);
+    const l4::BalancerCounters& balancer = dataplane.worker(place).balancer_counters();
+    text.counter("steelyard_flows_created_total", "Layer-4 flows created.")
+        .add({{"worker", worker}}, static_cast<double>(balancer.flows_created.get()));
+    text.gauge("steelyard_flows", "Layer-4 flows in the tables.")
+        .add({{"worker", worker}, {"family", "ipv4"}}, balancer.flows_ipv4.get())
+        .add({{"worker", worker}, {"family", "ipv6"}}, balancer.flows_ipv6.get());
+    text.gauge("steelyard_flows_half_open", "Flows whose handshake is not complete.")
+        .add({{"worker", worker}}, balancer.half_open.get());
+    text.gauge("steelyard_worker_longest_turn_seconds", "Longest loop turn since start.")
+        .add({{"worker", worker}}, static_cast<double>(dataplane.worker(place).turns().longest_ns.get()) / 1e9);
+  }
+  for (const ListenerPlan& listener : runtime.plan().listeners) {
+    const std::string name = balancer_of(runtime, listener).name;
+    const std::string protocol(config::to_string(settings_of(runtime, listener).protocol));
+    const std::string port = std::to_string(settings_of(runtime, listener).port);
+    for (const BackendPlan& backend : listener.backends) {
+      const Traffic traffic = traffic_of(dataplane, backend.id);
+      const std::string server = backend.key.address.to_string() + ' ' + std::to_string(backend.port);
+      const PrometheusText::Labels labels{
+          {"load_balancer", name}, {"protocol", protocol}, {"port", port}, {"server", server}};
+      text.counter("steelyard_server_connections_total", "Connections given to a server.")
+          .add(labels, static_cast<double>(traffic.connections));
+      text.gauge("steelyard_server_connections_active", "Connections of a server that have not ended.")
+          .add(labels, static_cast<double>(traffic.active));
+      text.counter("steelyard_server_bytes_in_total", "IP bytes from clients to a server.")
+          .add(labels, static_cast<double>(traffic.bytes_in));
+      text.counter("steelyard_server_bytes_out_total", "IP bytes from a server to clients.")
+          .add(labels, static_cast<double>(traffic.bytes_out));
+      if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
+        text.gauge("steelyard_server_up", "1: the server's health check says up.")
+            .add(labels, health->status == healthcheck::Status::up ? 1 : 0);
+      }
+    }
+  }
+  return text.str();
+}
+
+}  // namespace steelyard::control::report

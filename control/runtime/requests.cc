@@ -1,0 +1,272 @@
+// Requests from the admin socket.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/json/object.hpp>
+#include <charconv>
+
+#include "control/runtime/report.h"
+#include "control/runtime/runtime.h"
+
+namespace steelyard::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int64_t most_listed_flows = 100'000;
+
+json::value ok(json::value result) {
+  return json::object{{"ok", true}, {"result", std::move(result)}};
+}
+json::value refused(std::string message) {
+  return json::object{{"ok", false}, {"error", std::move(message)}};
+}
+
+std::string text_of(const json::object& request, std::string_view key) {
+  const json::value* value = request.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string{};
+}
+
+std::optional<std::int64_t> number_of(const json::object& request, std::string_view key) {
+  const json::value* value = request.if_contains(key);
+  if (value == nullptr || !value->is_number()) {
+    return std::nullopt;
+  }
+  boost::system::error_code error;
+  const auto number = value->to_number<std::int64_t>(error);
+  return error ? std::nullopt : std::optional(number);
+}
+
+// "10.0.0.1:80", "[2001:db8::1]:80"; a bare address has port 0.
+struct Endpoint {
+  service::Address address;
+  std::uint16_t port = 0;
+};
+std::optional<Endpoint> parse_endpoint(std::string_view text) {
+  std::string_view host = text;
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto close = text.find(']');
+    if (close == std::string_view::npos) {
+      return std::nullopt;
+    }
+    host = text.substr(1, close - 1);
+    port = text.substr(close + 1);
+  } else if (std::ranges::count(text, ':') == 1) {
+    host = text.substr(0, text.find(':'));
+    port = text.substr(text.find(':'));
+  }
+  const auto address = service::Address::parse(host);
+  if (!address) {
+    return std::nullopt;
+  }
+  Endpoint endpoint{*address, 0};
+  if (!port.empty()) {
+    const auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), endpoint.port);
+    if (port[0] != ':' || error != std::errc{} || end != port.data() + port.size()) {
+      return std::nullopt;
+    }
+  }
+  return endpoint;
+}
+
+std::string endpoint_text(const service::Address& address, std::uint16_t port) {
+  return (address.is_v4() ? address.to_string() : '[' + address.to_string() + ']') + ':' + std::to_string(port);
+}
+
+std::string_view state_name(l4::FlowState state) {
+  switch (state) {
+    case l4::FlowState::free:
+      break;
+    case l4::FlowState::udp:
+      return "udp";
+    case l4::FlowState::syn_sent:
+      return "syn_sent";
+    case l4::FlowState::syn_received:
+      return "syn_received";
+    case l4::FlowState::established:
+      return "established";
+    case l4::FlowState::half_closed:
+      return "half_closed";
+    case l4::FlowState::closing:
+      return "closing";
+    case l4::FlowState::lingering:
+      return "lingering";
+  }
+  return "free";
+}
+
+// LB:PROTOCOL:PORT
+const ListenerPlan* find_listener(const Plan& plan, std::string_view text) {
+  for (const ListenerPlan& listener : plan.listeners) {
+    const config::LoadBalancer& balancer = plan.config->load_balancers[listener.balancer];
+    const config::Listener& settings = balancer.listeners[listener.listener];
+    if (text ==
+        balancer.name + ':' + std::string(config::to_string(settings.protocol)) + ':' + std::to_string(settings.port)) {
+      return &listener;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void Runtime::handle(json::object request, Reply reply) {
+  const std::string command = text_of(request, "command");
+  if (command == "status") {
+    reply(ok(report::status(*this)));
+  } else if (command == "stats") {
+    reply(ok(report::stats(*this)));
+  } else if (command == "reload") {
+    reload(std::move(reply));
+  } else if (command == "server") {
+    handle_server(request, reply);
+  } else if (command == "flows") {
+    handle_flows(request, reply);
+  } else {
+    reply(refused("unknown command '" + command + "'; known are status, stats, reload, server, flows"));
+  }
+}
+
+void Runtime::handle_server(const json::object& request, const Reply& reply) {
+  const std::string action = text_of(request, "action");
+  const std::string group = text_of(request, "group");
+  const std::string name = text_of(request, "server");
+  const auto value = number_of(request, "value");
+  if (building_) {
+    return reply(refused("a reload is under way, which ends overrides; try again when it is done"));
+  }
+  const auto endpoint = parse_endpoint(name);
+  const BackendPlan* found = nullptr;
+  bool group_known = false;
+  for (const ListenerPlan& listener : plan_.listeners) {
+    if (listener.group != group) {
+      continue;
+    }
+    group_known = true;
+    for (const BackendPlan& backend : listener.backends) {
+      const bool named = !backend.name.empty() && backend.name == name;
+      const bool addressed = endpoint && backend.key.address == endpoint->address &&
+                             (endpoint->port == backend.port || endpoint->port == 0);
+      if (named || addressed) {
+        found = &backend;
+      }
+    }
+  }
+  if (found == nullptr) {
+    return reply(refused(group_known
+                             ? "no server '" + name + "' in group '" + group + "'; `steelyard status` lists them"
+                             : "no listener uses a server group '" + group +
+                                   "'; a default group goes by its load balancer's name"));
+  }
+  const ServerKey key = found->key;
+  ServerOverride changed;
+  if (const auto before = overrides_.find(key); before != overrides_.end()) {
+    changed = before->second;
+  }
+  changed.deadline.reset();
+  if (action == "enable") {
+    changed.state = AdminState::enabled;
+  } else if (action == "disable") {
+    changed.state = AdminState::disabled;
+  } else if (action == "weight") {
+    if (!value || *value < 0 || *value > 100) {
+      return reply(refused("a weight is 0 to 100"));
+    }
+    changed.weight = static_cast<std::uint8_t>(*value);
+  } else if (action == "drain") {
+    if (value && (*value < 0 || *value > 3600)) {
+      return reply(refused("a drain deadline is 0 to 3600 seconds"));
+    }
+    changed.state = AdminState::draining;
+  } else {
+    return reply(refused("unknown action '" + action + "'; allowed are enable, disable, weight, drain"));
+  }
+  overrides_[key] = changed;
+  builder_.override_group(plan_, overrides_, group);
+  dataplane_->publish(plan_.snapshot);
+  for (const ListenerPlan& listener : plan_.listeners) {
+    const config::Listener& settings = plan_.config->load_balancers[listener.balancer].listeners[listener.listener];
+    for (const BackendPlan& backend : listener.backends) {
+      const auto drain = value ? std::optional(std::chrono::seconds(*value)) : settings.connection_drain;
+      if (action == "drain" && backend.key == key && drain) {
+        deadlines_.push_back({std::chrono::steady_clock::now() + *drain, backend.id, key});
+      }
+    }
+  }
+  spdlog::info("override group={} server={} action={} generation={}", group, name, action, plan_.snapshot->generation);
+  reply(ok(json::object{{"generation", plan_.snapshot->generation}}));
+}
+
+void Runtime::handle_flows(const json::object& request, const Reply& reply) {
+  const std::string action = text_of(request, "action");
+  l4::FlowFilter filter;
+  if (const std::string client = text_of(request, "client"); !client.empty()) {
+    filter.client = service::Address::parse(client);
+    if (!filter.client) {
+      return reply(refused("'" + client + "' is no address"));
+    }
+  }
+  if (const std::string server = text_of(request, "server"); !server.empty()) {
+    const auto endpoint = parse_endpoint(server);
+    if (!endpoint) {
+      return reply(refused("'" + server + "' is neither ADDRESS nor ADDRESS:PORT"));
+    }
+    filter.server = endpoint->address;
+    if (endpoint->port != 0) {
+      filter.server_port = endpoint->port;
+    }
+  }
+  if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
+    const ListenerPlan* found = find_listener(plan_, listener);
+    if (found == nullptr) {
+      return reply(refused("no listener '" + listener + "'; one is named LOAD_BALANCER:PROTOCOL:PORT"));
+    }
+    filter.listener = found->id;
+  }
+  using Action = worker::FlowCommand::Action;
+  if (action == "list") {
+    const auto limit = static_cast<std::size_t>(
+        std::clamp<std::int64_t>(number_of(request, "limit").value_or(100), 1, most_listed_flows));
+    flow_jobs_->start(Action::list, filter, limit, [this, reply, limit](const FlowJobs::Results& results) {
+      json::array flows;
+      bool truncated = false;
+      for (std::size_t worker = 0; worker < results.size(); ++worker) {
+        for (const l4::FlowRecord& flow : results[worker]->records()) {
+          if (flows.size() == limit) {
+            truncated = true;
+            break;
+          }
+          const service::Listener* listener = plan_.snapshot->find(flow.listener);
+          const bool udp = flow.state == l4::FlowState::udp;
+          flows.push_back(json::object{{"listener", listener != nullptr ? endpoint_text(flow.vip, flow.vip_port) : ""},
+                                       {"protocol", udp ? "udp" : "tcp"},
+                                       {"client", endpoint_text(flow.client, flow.client_port)},
+                                       {"vip", endpoint_text(flow.vip, flow.vip_port)},
+                                       {"local", endpoint_text(flow.local, flow.local_port)},
+                                       {"server", endpoint_text(flow.server, flow.server_port)},
+                                       {"state", state_name(flow.state)},
+                                       {"mode", config::to_string(flow.mode)},
+                                       {"idle_s", flow.idle_seconds},
+                                       {"worker", worker}});
+        }
+        truncated = truncated || results[worker]->records().size() == limit;
+      }
+      reply(ok(json::object{{"flows", std::move(flows)}, {"truncated", truncated}}));
+    });
+    return;
+  }
+  if (action != "count" && action != "clear") {
+    return reply(refused("unknown action '" + action + "'; allowed are list, count, clear"));
+  }
+  const bool clear = action == "clear";
+  flow_jobs_->start(clear ? Action::reset : Action::count, filter, 0, [reply, clear](const FlowJobs::Results& results) {
+    std::uint64_t matches = 0;
+    for (const auto& command : results) {
+      matches += command->matches();
+    }
+    reply(ok(json::object{{clear ? "cleared" : "count", matches}}));
+  });
+}
+
+}  // namespace steelyard::control

@@ -1,0 +1,280 @@
+// Start, stop and the periodic work of the control side.
+#include "control/runtime/runtime.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <iostream>
+#include <random>
+#include <stdexcept>
+
+#include "control/config/validate.h"
+#include "control/runtime/report.h"
+
+namespace steelyard::control {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds tick_interval{5};
+constexpr std::chrono::seconds stall_limit{1};
+
+std::vector<std::uint16_t> cpus_of(const config::Workers& workers) {
+  if (!workers.cpus.empty()) {
+    return workers.cpus;
+  }
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  std::vector<std::uint16_t> available;
+  for (std::uint16_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) {
+      available.push_back(cpu);
+    }
+  }
+  // From the last CPU down: the first ones are where kernels put their own work.
+  std::vector<std::uint16_t> chosen;
+  for (std::size_t worker = 0; worker < workers.count; ++worker) {
+    chosen.push_back(available[available.size() - 1 - worker % available.size()]);
+  }
+  return chosen;
+}
+
+worker::DataplaneSettings settings_of(const config::Config& config, const RunOptions& options) {
+  worker::DataplaneSettings settings;
+  settings.hugepages = config.memory.hugepages == config::Hugepages::required ? nic::Hugepages::required
+                       : config.memory.hugepages == config::Hugepages::off    ? nic::Hugepages::off
+                                                                              : nic::Hugepages::automatic;
+  settings.worker_cpus = cpus_of(config.workers);
+  settings.adaptive = config.workers.idle == config::Idle::adaptive;
+  settings.flows_v4 = config.memory.flows_ipv4;
+  settings.flows_v6 = config.memory.flows_ipv6;
+  settings.packet_buffers = config.memory.packet_buffers;
+  settings.run_folder = options.run_folder;
+  for (const config::LocalAddress& local : config.local_addresses) {
+    settings.local_addresses.push_back(local.address);
+  }
+  settings.local_ports = {config.local_ports.first, config.local_ports.last};
+  for (std::size_t place = 0; place < config.ports.size(); ++place) {
+    const config::Port& port = config.ports[place];
+    worker::PortPlan plan;
+    plan.name = port.name;
+    plan.device = port.device;
+    plan.mtu = port.mtu;
+    for (const config::PortAddress& address : port.addresses) {
+      plan.addresses.push_back(address.prefix);
+    }
+    if (port.exception.enabled) {
+      plan.exception =
+          worker::ExceptionPlan{port.exception.name, port.exception.network_namespace, port.exception.manage};
+    }
+    for (const config::Route& route : config.routes) {
+      if (config::egress_port(config, route) == place) {
+        plan.kernel_routes.push_back({route.to.to_string(), route.via.to_string()});
+      }
+    }
+    settings.ports.push_back(std::move(plan));
+  }
+  return settings;
+}
+
+void set_up_log(config::LogLevel level) {
+  auto logger = std::make_shared<spdlog::logger>("steelyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->set_level(spdlog::level::from_str(std::string(config::to_string(level))));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace
+
+Runtime::Runtime(RunOptions options, std::shared_ptr<const config::Config> config)
+    : options_(std::move(options)),
+      signals_(io_, SIGTERM, SIGINT, SIGHUP),
+      tick_timer_(io_),
+      builder_(config->workers.count) {
+  auto plan = builder_.build(std::move(config), overrides_, nullptr);
+  if (!plan) {
+    throw std::runtime_error(plan.error());
+  }
+  plan_ = std::move(*plan);
+  start_dataplane();
+  start_services();
+}
+
+Runtime::~Runtime() = default;
+
+void Runtime::start_dataplane() {
+  auto dataplane = worker::Dataplane::start(settings_of(*plan_.config, options_), plan_.snapshot);
+  if (!dataplane) {
+    throw std::runtime_error(dataplane.error().message);
+  }
+  dataplane_ = std::move(*dataplane);
+  heartbeats_.resize(dataplane_->workers());
+  heartbeat_times_.assign(dataplane_->workers(), steady_clock::now());
+  stalled_.resize(dataplane_->workers());
+  log_start_report();
+}
+
+void Runtime::start_services() {
+  timers_ = std::make_unique<healthcheck::AsioTimers>(io_);
+  prober_ = std::make_unique<healthcheck::SocketProber>(io_, *timers_);
+  checker_ = std::make_unique<healthcheck::Checker>(
+      *prober_, *timers_, healthcheck::Limits{}, std::random_device{}(),
+      [this](healthcheck::TargetId target, const healthcheck::TargetStatus& status) {
+        on_health_change(target, status);
+      });
+  flow_jobs_ = std::make_unique<FlowJobs>(io_, *dataplane_);
+  Plan first = std::move(plan_);
+  plan_ = {};
+  apply(std::move(first));
+  admin_ = std::make_unique<AdminServer>(io_, options_.socket_path, [this](boost::json::object request, Reply reply) {
+    handle(std::move(request), std::move(reply));
+  });
+  if (const auto& metrics = plan_.config->metrics) {
+    metrics_ = std::make_unique<MetricsServer>(io_, metrics->address.to_string(), metrics->port,
+                                               [this] { return report::metrics(*this); });
+  }
+}
+
+int Runtime::run() {
+  const std::function<void()> wait_for_signal = [this, &wait_for_signal] {
+    signals_.async_wait([this, &wait_for_signal](const boost::system::error_code& error, int signal) {
+      if (!error) {
+        on_signal(signal);
+        wait_for_signal();
+      }
+    });
+  };
+  wait_for_signal();
+  tick();
+  spdlog::info("steelyard: ready config={} listeners={} generation={}", options_.config_file, plan_.listeners.size(),
+               plan_.snapshot->generation);
+  io_.run();
+  builder_thread_.join();
+  spdlog::info("steelyard: stopped");
+  return 0;
+}
+
+void Runtime::on_signal(int signal) {
+  if (signal == SIGHUP) {
+    reload(nullptr);
+    return;
+  }
+  if (shutdown_deadline_) {
+    spdlog::warn("second signal: stopping at once");
+    finish_shutdown();
+    return;
+  }
+  begin_shutdown();
+}
+
+// No new connections from here on; those that run get the configured time.
+void Runtime::begin_shutdown() {
+  const auto drain = plan_.config->shutdown_drain;
+  spdlog::info("stopping drain={}s", drain.count());
+  shutdown_deadline_ = steady_clock::now() + drain;
+  if (drain.count() == 0) {
+    finish_shutdown();
+    return;
+  }
+  auto closing = std::make_shared<config::Config>(*plan_.config);
+  for (config::LoadBalancer& balancer : closing->load_balancers) {
+    balancer.active = false;
+  }
+  if (auto plan = builder_.build(std::move(closing), overrides_, &plan_)) {
+    apply(std::move(*plan));
+  }
+}
+
+void Runtime::finish_shutdown() {
+  io_.stop();
+}
+
+// Every few milliseconds: what must reach workers soon, and what they have let go of.
+void Runtime::tick() {
+  dataplane_->sum_connections();
+  dataplane_->reclaim();
+  if (++ticks_ % 20 == 0) {
+    check_deadlines();
+    watch_workers();
+    if (!building_) {
+      builder_.release_ids(steady_clock::now(),
+                           [this](service::BackendId backend) { return dataplane_->active(backend) == 0; });
+    }
+  }
+  if (shutdown_deadline_) {
+    std::uint64_t connections = 0;
+    for (std::uint32_t backend = 1; backend < builder_.backends_end(); ++backend) {
+      connections += dataplane_->active(service::BackendId{backend});
+    }
+    if (connections == 0 || steady_clock::now() >= *shutdown_deadline_) {
+      spdlog::info("drained connections_left={}", connections);
+      finish_shutdown();
+      return;
+    }
+  }
+  tick_timer_.expires_after(tick_interval);
+  tick_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) {
+      tick();
+    }
+  });
+}
+
+void Runtime::watch_workers() {
+  const auto now = steady_clock::now();
+  for (std::size_t worker = 0; worker < heartbeats_.size(); ++worker) {
+    const std::uint64_t beat = dataplane_->worker(worker).heartbeat();
+    if (beat != heartbeats_[worker]) {
+      if (stalled_[worker]) {
+        spdlog::warn("worker {} runs again", worker);
+      }
+      stalled_[worker] = false;
+      heartbeats_[worker] = beat;
+      heartbeat_times_[worker] = now;
+    } else if (!stalled_[worker] && now - heartbeat_times_[worker] >= stall_limit) {
+      stalled_[worker] = true;
+      spdlog::error("worker {} has not finished a turn for {} ms", worker,
+                    std::chrono::duration_cast<std::chrono::milliseconds>(now - heartbeat_times_[worker]).count());
+    }
+  }
+}
+
+void Runtime::log_start_report() const {
+  const worker::DataplaneReport& report = dataplane_->report();
+  spdlog::info("memory hugepages={} flow_tables_mib={} packet_buffers_mib={}", report.hugepages,
+               report.flow_table_bytes >> 20U, report.packet_buffer_bytes >> 20U);
+  if (!report.hugepages && plan_.config->memory.hugepages != config::Hugepages::off) {
+    spdlog::warn("no hugepages: forwarding is slower; reserve some, e.g. `sysctl vm.nr_hugepages=1024`");
+  }
+  for (const nic::PortReport& port : report.ports) {
+    spdlog::info("port {}", nic::to_string(port));
+  }
+  spdlog::info("workers count={} idle={}", dataplane_->workers(),
+               plan_.config->workers.idle == config::Idle::adaptive ? "adaptive" : "busy");
+}
+
+int run(const RunOptions& options) {
+  config::ParseResult loaded = config::load(options.config_file);
+  for (const config::Diagnostic& diagnostic : loaded.diagnostics) {
+    std::cerr << config::to_string(diagnostic) << '\n';
+  }
+  if (!loaded.config) {
+    std::cerr << options.config_file << ": refused; nothing was started\n";
+    return 1;
+  }
+  set_up_log(loaded.config->log_level);
+  try {
+    Runtime runtime(options, std::make_shared<const config::Config>(std::move(*loaded.config)));
+    return runtime.run();
+  } catch (const std::exception& error) {
+    std::cerr << "steelyard: " << error.what() << '\n';
+    return 1;
+  }
+}
+
+}  // namespace steelyard::control

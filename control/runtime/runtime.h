@@ -1,0 +1,119 @@
+// The running process on the control side: owns the data plane, the health checks, the plan in force and what the
+// administrator changed; answers admin requests. Everything runs on one io_context thread and never blocks it for long:
+// reading, validating and building a configuration is done on a builder thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control/admin/admin_server.h"
+#include "control/metrics/metrics_server.h"
+#include "control/run.h"
+#include "control/runtime/builder.h"
+#include "control/runtime/flow_jobs.h"
+#include "dataplane/worker/dataplane.h"
+#include "healthcheck/asio_timers.h"
+#include "healthcheck/scheduler.h"
+#include "healthcheck/socket_prober.h"
+
+namespace steelyard::control {
+
+class Runtime {
+ public:
+  using Reply = std::function<void(boost::json::value)>;
+
+  // `config` is valid. Throws std::runtime_error with a sentence for the administrator.
+  Runtime(RunOptions options, std::shared_ptr<const config::Config> config);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Serves until SIGTERM or SIGINT; returns the process's exit code.
+  int run();
+
+  // What reports are made of; control thread.
+  [[nodiscard]] const Plan& plan() const { return plan_; }
+  [[nodiscard]] const worker::Dataplane& dataplane() const { return *dataplane_; }
+  [[nodiscard]] const healthcheck::Checker& checker() const { return *checker_; }
+  [[nodiscard]] const RunOptions& options() const { return options_; }
+  [[nodiscard]] std::chrono::steady_clock::time_point started() const { return started_; }
+  [[nodiscard]] std::size_t overrides() const { return overrides_.size(); }
+  // The last answer of a target's health check before a reload keeps its id, so this is by BackendId.
+  [[nodiscard]] std::optional<healthcheck::TargetStatus> health(service::BackendId backend) const {
+    return checker_->status({backend.value});
+  }
+
+ private:
+  struct Deadline {
+    std::chrono::steady_clock::time_point at;
+    service::BackendId backend;
+    ServerKey key;
+  };
+
+  // runtime.cc
+  void start_dataplane();
+  void start_services();
+  void on_signal(int signal);
+  void begin_shutdown();
+  void finish_shutdown();
+  void tick();
+  void watch_workers();
+  void log_start_report() const;
+
+  // changes.cc: everything that alters what workers do.
+  void reload(Reply reply);
+  void apply(Plan plan);
+  void on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status);
+  void orphan(service::BackendId backend, service::OrphanPolicy policy, std::optional<std::chrono::seconds> drain,
+              const ServerKey& key);
+  void check_deadlines();
+  void reset_backends(std::vector<service::BackendId> backends);
+
+  // requests.cc
+  void handle(boost::json::object request, Reply reply);
+  void handle_server(const boost::json::object& request, const Reply& reply);
+  void handle_flows(const boost::json::object& request, const Reply& reply);
+
+  RunOptions options_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  boost::asio::io_context io_;
+  boost::asio::thread_pool builder_thread_{1};
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer tick_timer_;
+  PlanBuilder builder_;
+  Plan plan_;
+  Overrides overrides_;
+  bool building_ = false;
+  std::vector<Reply> waiting_reloads_;
+  // Where a backend stands in the plan: place of the listener and of the server.
+  struct BackendPlace {
+    std::size_t listener;
+    std::size_t server;
+  };
+  std::unordered_map<std::uint32_t, BackendPlace> places_;
+  std::unique_ptr<worker::Dataplane> dataplane_;
+  std::unique_ptr<healthcheck::AsioTimers> timers_;
+  std::unique_ptr<healthcheck::SocketProber> prober_;
+  std::unique_ptr<healthcheck::Checker> checker_;
+  std::unique_ptr<FlowJobs> flow_jobs_;
+  std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::vector<Deadline> deadlines_;
+  std::vector<std::uint64_t> heartbeats_;
+  std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
+  std::vector<bool> stalled_;
+  std::optional<std::chrono::steady_clock::time_point> shutdown_deadline_;
+  std::uint64_t ticks_ = 0;
+};
+
+}  // namespace steelyard::control

@@ -1,0 +1,191 @@
+// Packets of known flows: the fast path, and the TCP segments that change a flow's state.
+#include "dataplane/l4/balancer.h"
+
+#include "dataplane/l4/rewrite.h"
+
+namespace steelyard::l4 {
+namespace {
+
+using packet::DropReason;
+
+// Resets and unreachables that one worker sends at most: enough for a restart's worth of stray connections, too few to
+// make us a weapon.
+constexpr std::uint64_t resets_per_second = 50'000;
+constexpr std::uint64_t unreachables_per_second = 1'000;
+
+}  // namespace
+
+Balancer::Balancer(const BalancerSetup& setup)
+    : worker_(setup.worker),
+      workers_(static_cast<std::uint32_t>(setup.workers)),
+      key_(setup.key),
+      random_(setup.seed | 1U),
+      v4_(setup.memory_v4, setup.flows_v4, setup.key),
+      v6_(setup.memory_v6, setup.flows_v6, setup.key),
+      pool_(setup.local_addresses, setup.local_ports, setup.worker, setup.workers, setup.seed),
+      schedulers_(*setup.schedulers),
+      persistence_(setup.persistence),
+      backends_(*setup.backends),
+      active_(*setup.active),
+      others_(*setup.others),
+      others_version_(*setup.others_version),
+      neighbors_(*setup.neighbors),
+      output_(*setup.output),
+      reset_limit_(resets_per_second, resets_per_second / 10),
+      unreachable_limit_(unreachables_per_second, unreachables_per_second / 10) {}
+
+template <class Family>
+Verdict Balancer::handle(packet::PacketView& view, std::uint64_t hash) {
+  if (const auto hit = table<Family>().find(view.tuple<Family>(), hash)) [[likely]] {
+    return on_hit<Family>(view, hit->flow, hit->side);
+  }
+  return on_miss<Family>(view);
+}
+
+template <class Family>
+Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from) {
+  Flow<Family>& flow = table<Family>()[index];
+  if (view.l3[Family::ttl_offset] <= 1) {
+    return Verdict::dropped(DropReason::ttl_expired);
+  }
+  packet::ChecksumDelta extra;
+  if (view.protocol == packet::protocol_tcp) {
+    const Segment segment = Segment::of(view);
+    using namespace packet::tcp_flag;
+    const bool plain = (segment.flags & (syn | fin | rst)) == 0 && flow.state() == FlowState::established;
+    if (!plain) [[unlikely]] {
+      if (const auto verdict = on_tcp_event<Family>(view, index, from, segment)) {
+        return *verdict;
+      }
+      if (from == Side::client && segment.has(syn) && flow.mode() == service::Mode::fullnat) {
+        const service::Listener* listener = snapshot_->find(flow.listener);
+        if (listener != nullptr && listener->strip_timestamps) {
+          strip_timestamps(view.l4, extra);
+        }
+      }
+    } else {
+      remember(flow, from, segment);
+      flow.last_seen = tick_.low();
+    }
+  } else {
+    flow.last_seen = tick_.low();
+  }
+  const auto hop = hop_of<Family>(flow, from == Side::client ? Side::server : Side::client);
+  if (!hop) [[unlikely]] {
+    return Verdict::dropped(DropReason::no_route);
+  }
+  count(flow, from, view.l3_length);
+  rewrite(view, flow, from, extra);
+  return Verdict::forwarded(*hop);
+}
+
+template <class Family>
+void Balancer::count(const Flow<Family>& flow, Side from, std::uint16_t bytes) {
+  BackendCounters& counters = backends_[flow.backend];
+  if (from == Side::client) {
+    counters.packets_in.add();
+    counters.bytes_in.add(bytes);
+  } else {
+    counters.packets_out.add();
+    counters.bytes_out.add(bytes);
+  }
+}
+
+// The cached next hop towards one side, looked up when there is none yet. A hop that is cached was reachable once, so
+// its index stays valid.
+template <class Family>
+std::optional<neighbor::HopIndex> Balancer::hop_of(Flow<Family>& flow, Side towards) {
+  std::uint16_t& cached = towards == Side::server ? flow.server_hop : flow.client_hop;
+  if (cached != 0) [[likely]] {
+    return neighbor::HopIndex{cached};
+  }
+  const auto hop = next_hop(towards == Side::server ? flow.server : flow.client);
+  if (hop && neighbors_[*hop].reachable) {
+    cached = hop->value;
+  }
+  return hop;
+}
+
+// A segment with SYN, FIN or RST, or any segment of a flow that is not established. Nothing: forward it.
+template <class Family>
+std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowIndex index, Side from,
+                                              const Segment& segment) {
+  Flow<Family>& flow = table<Family>()[index];
+  const bool opens = from == Side::client && segment.has(packet::tcp_flag::syn) && !segment.has(packet::tcp_flag::ack);
+  if (opens && flow.state() == FlowState::lingering) {
+    // The client uses its port again: a new connection, decided anew.
+    remove<Family>(index);
+    return on_miss<Family>(view);
+  }
+  if (opens && flow.state() == FlowState::syn_sent) {
+    const service::Listener* listener = snapshot_->find(flow.listener);
+    const auto place = listener != nullptr ? scheduler_of(*listener).find(*listener, flow.backend_id()) : std::nullopt;
+    if (place && !listener->state->states[*place].up.load(std::memory_order_relaxed)) {
+      // The server went down before it answered: the retransmitted SYN goes to another one.
+      counters_.redispatched.add();
+      remove<Family>(index);
+      return on_miss<Family>(view);
+    }
+  }
+  const FlowState next = next_state(flow, from, segment);
+  remember(flow, from, segment);
+  if (next != flow.state()) {
+    change_state<Family>(index, next, from);
+  } else if (!flow.half_open() && next != FlowState::lingering) {
+    flow.last_seen = tick_.low();
+  }
+  return std::nullopt;
+}
+
+template <class Family>
+void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
+  FlowTable<Family>& flows = table<Family>();
+  Flow<Family>& flow = flows[index];
+  const bool was_half_open = flow.half_open();
+  if (next == FlowState::syn_received) {
+    flow.set_state(next);  // still in the half-open queue, still at the age it had
+    return;
+  }
+  if (next == FlowState::half_closed) {
+    flow.first_fin = first_fin_of(from) & 3U;
+  }
+  if (next == FlowState::lingering) {
+    close_books<Family>(flow);
+    give_back_port<Family>(flow, index.value);
+  } else if (was_half_open) {
+    flows.subtract_half_open();
+  }
+  flow.set_state(next);
+  flow.last_seen = tick_.low();
+  flows.timers().unlink(index);
+  if (next == FlowState::lingering) {
+    flows.timers().append_lingering(index);
+  } else {
+    flows.timers().schedule(index, tick_, timeout_of<Family>(flow));
+  }
+}
+
+template <class Address>
+std::optional<neighbor::HopIndex> Balancer::next_hop(const Address& destination) {
+  const service::Address address = to_service(destination);
+  for (const service::Route& route : snapshot_->routes) {
+    if (route.destination.contains(address)) {
+      const service::Address& via = route.on_link ? address : route.gateway;
+      return neighbors_.find(packet::load<neighbor::IpKey>(via.v6().data()), route.port.value, now_ns_);
+    }
+  }
+  return std::nullopt;
+}
+
+template Verdict Balancer::handle<packet::Ipv4>(packet::PacketView&, std::uint64_t);
+template Verdict Balancer::handle<packet::Ipv6>(packet::PacketView&, std::uint64_t);
+template Verdict Balancer::on_hit<packet::Ipv4>(packet::PacketView&, FlowIndex, Side);
+template Verdict Balancer::on_hit<packet::Ipv6>(packet::PacketView&, FlowIndex, Side);
+template void Balancer::count<packet::Ipv4>(const Flow<packet::Ipv4>&, Side, std::uint16_t);
+template void Balancer::count<packet::Ipv6>(const Flow<packet::Ipv6>&, Side, std::uint16_t);
+template std::optional<neighbor::HopIndex> Balancer::hop_of<packet::Ipv4>(Flow<packet::Ipv4>&, Side);
+template std::optional<neighbor::HopIndex> Balancer::hop_of<packet::Ipv6>(Flow<packet::Ipv6>&, Side);
+template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv4Address>(const packet::Ipv4Address&);
+template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv6Address>(const packet::Ipv6Address&);
+
+}  // namespace steelyard::l4

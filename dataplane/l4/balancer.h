@@ -1,0 +1,275 @@
+// Layer 4 of one worker: finds a packet's flow or makes one, and says where the rewritten packet goes. It owns the
+// worker's flow tables, local ports and schedulers; it knows neither mbufs nor queues (worker/ does) and never blocks,
+// allocates or reads a clock: the time of the burst is given with `set_time`.
+//
+// Read first: flow.h (the entry), rewrite.h (the modes), ARCHITECTURE.md "A packet's way".
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dataplane/l4/counters.h"
+#include "dataplane/l4/flow_filter.h"
+#include "dataplane/l4/flow_table.h"
+#include "dataplane/l4/local_ports.h"
+#include "dataplane/l4/persistence.h"
+#include "dataplane/l4/rate_limit.h"
+#include "dataplane/l4/tcp_tracker.h"
+#include "dataplane/neighbor/neighbor_table.h"
+#include "dataplane/packet/build.h"
+#include "dataplane/packet/view.h"
+#include "dataplane/schedule/scheduler.h"
+#include "dataplane/service/snapshot.h"
+#include "dataplane/service/stable_array.h"
+
+namespace steelyard::l4 {
+
+// What is to be done with a packet.
+struct Verdict {
+  enum class Kind : std::uint8_t {
+    forward,    // rewritten; send it to `hop`
+    drop,       // `reason`
+    hand_off,   // it belongs to `worker`
+    ask_home,   // `worker` decides which server the client gets, and returns the packet to us
+    return_to,  // decided: `backend` is for the packet that `worker` sent us
+    unclaimed,  // neither a flow nor a service of ours
+  };
+  Kind kind = Kind::drop;
+  packet::DropReason reason = packet::DropReason::unmatched;
+  neighbor::HopIndex hop;
+  service::WorkerId worker;
+  service::BackendId backend;
+
+  static Verdict dropped(packet::DropReason reason) { return {Kind::drop, reason, {}, {}, {}}; }
+  static Verdict forwarded(neighbor::HopIndex hop) { return {Kind::forward, {}, hop, {}, {}}; }
+  static Verdict handed_off(service::WorkerId worker) { return {Kind::hand_off, {}, {}, worker, {}}; }
+};
+
+// What the balancer asks of its worker besides the verdicts. Slow path only.
+class BalancerOutput {
+ public:
+  virtual ~BalancerOutput() = default;
+  // Sends an IP packet that the balancer has built. False: there was no buffer.
+  virtual bool send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) = 0;
+};
+
+// What a worker's balancer is made of; everything referred to outlives it.
+struct BalancerSetup {
+  service::WorkerId worker;
+  std::size_t workers = 1;
+  packet::HashKey key;
+  std::uint64_t seed = 0;  // of port order and answer numbers
+  std::span<std::byte> memory_v4;
+  std::span<std::byte> memory_v6;
+  std::size_t flows_v4 = 0;
+  std::size_t flows_v6 = 0;
+  std::vector<service::Address> local_addresses;
+  PortRange local_ports;
+  std::vector<PersistenceTable*> persistence;                 // by worker
+  service::StableArray<BackendCounters>* backends = nullptr;  // this worker's, by BackendId
+  service::StableArray<service::Gauge>* active = nullptr;     // this worker's connections that have not ended, as well
+  service::StableArray<schedule::Scheduler>* schedulers = nullptr;  // this worker's, by ListenerId
+  // Connections that the other workers have, by BackendId, summed by control every 10 ms or sooner.
+  const service::StableArray<service::Gauge>* others = nullptr;
+  const std::atomic<std::uint64_t>* others_version = nullptr;  // grows with every sum
+  neighbor::NeighborTable* neighbors = nullptr;
+  BalancerOutput* output = nullptr;
+};
+
+class Balancer {
+ public:
+  explicit Balancer(const BalancerSetup& setup);
+
+  // The configuration to decide new flows by; valid until the next call.
+  void set_snapshot(const service::Snapshot* snapshot) { snapshot_ = snapshot; }
+  // The time of this burst, nanoseconds since a point that all workers share.
+  void set_time(std::uint64_t now_ns) {
+    now_ns_ = now_ns;
+    tick_ = Tick{now_ns / (1'000'000'000U / Tick::per_second)};
+  }
+
+  // The three stages of a burst, for packets of kind l4: hash and prefetch the index, prefetch the entry, handle.
+  template <class Family>
+  [[nodiscard]] std::uint64_t prefetch_index(const packet::PacketView& view) const {
+    const auto& flows = table<Family>();
+    const std::uint64_t hash = flows.hash_of(view.tuple<Family>());
+    flows.prefetch_index(hash);
+    return hash;
+  }
+  template <class Family>
+  void prefetch_entry(std::uint64_t hash) const {
+    table<Family>().prefetch_entry(hash);
+  }
+  template <class Family>
+  [[nodiscard]] Verdict handle(packet::PacketView& view, std::uint64_t hash);
+
+  // A first packet for which another worker asks us, the client's home, to choose the server. `asker` gets it back.
+  template <class Family>
+  [[nodiscard]] Verdict decide_for(packet::PacketView& view, service::WorkerId asker);
+  // Our own first packet again, with the server that its home has chosen.
+  template <class Family>
+  [[nodiscard]] Verdict open_decided(packet::PacketView& view, service::BackendId backend);
+
+  // Ends what has been idle for too long; at most `budget` flows a call. Once a loop turn.
+  void expire(std::size_t budget);
+
+  // Walks at most `budget` entries from `cursor` on (first call: 0) and calls visit(record) for each flow that matches.
+  // Returns where to go on, or nothing at the end.
+  template <class Visit>
+  [[nodiscard]] std::optional<std::uint64_t> walk(const FlowFilter& filter, std::uint64_t cursor, std::size_t budget,
+                                                  Visit&& visit);
+  // Cursors from here on walk the IPv6 flows.
+  static constexpr std::uint64_t second_table = std::uint64_t{1} << 32U;
+  // The same walk; each match is ended, TCP by a reset to both sides. Returns also how many were.
+  struct ResetProgress {
+    std::optional<std::uint64_t> next;
+    std::size_t ended = 0;
+  };
+  [[nodiscard]] ResetProgress reset(const FlowFilter& filter, std::uint64_t cursor, std::size_t budget);
+
+  [[nodiscard]] const BalancerCounters& counters() const { return counters_; }
+  [[nodiscard]] std::size_t flows() const { return v4_.size() + v6_.size(); }
+  // The worker that owns a client's flows.
+  template <class Address>
+  [[nodiscard]] service::WorkerId owner_of(const Address& client, std::uint16_t port) const {
+    return {static_cast<std::uint16_t>(packet::reduce(packet::hash(key_, client, port), workers_))};
+  }
+
+ private:
+  template <class Family>
+  [[nodiscard]] FlowTable<Family>& table() {
+    if constexpr (Family::is_v6) {
+      return v6_;
+    } else {
+      return v4_;
+    }
+  }
+  template <class Family>
+  [[nodiscard]] const FlowTable<Family>& table() const {
+    return const_cast<Balancer*>(this)->table<Family>();
+  }
+
+  // balancer.cc: packets of known flows.
+  template <class Family>
+  [[nodiscard]] Verdict on_hit(packet::PacketView& view, FlowIndex index, Side from);
+  template <class Family>
+  [[nodiscard]] std::optional<Verdict> on_tcp_event(packet::PacketView& view, FlowIndex index, Side from,
+                                                    const Segment& segment);
+  template <class Family>
+  void change_state(FlowIndex index, FlowState next, Side from);
+  template <class Family>
+  void count(const Flow<Family>& flow, Side from, std::uint16_t bytes);
+  template <class Family>
+  [[nodiscard]] std::optional<neighbor::HopIndex> hop_of(Flow<Family>& flow, Side towards);
+
+  // opening.cc: packets without a flow.
+  template <class Family>
+  [[nodiscard]] Verdict on_miss(packet::PacketView& view);
+  template <class Family>
+  [[nodiscard]] Verdict without_flow(const packet::PacketView& view);
+  template <class Family>
+  [[nodiscard]] Verdict open_with(packet::PacketView& view, const service::Listener& listener,
+                                  std::optional<std::size_t> server);
+  template <class Family>
+  [[nodiscard]] Verdict refuse(const packet::PacketView& view, packet::DropReason reason);
+  template <class Family>
+  [[nodiscard]] Verdict open(packet::PacketView& view, const service::Listener& listener);
+  [[nodiscard]] std::optional<std::size_t> persistent_server(const service::Listener& listener,
+                                                             const service::Address& client, service::WorkerId home);
+  template <class Family>
+  [[nodiscard]] Verdict create(packet::PacketView& view, const service::Listener& listener, std::size_t server);
+  template <class Family>
+  [[nodiscard]] std::optional<packet::DropReason> choose_server_side(Flow<Family>& flow,
+                                                                     const service::Listener& listener,
+                                                                     std::size_t& server);
+  template <class Family>
+  [[nodiscard]] bool free_tuple(const packet::Tuple<Family>& tuple);
+  template <class Family>
+  [[nodiscard]] std::optional<packet::DropReason> take_local_port(Flow<Family>& flow, packet::Sequence client_isn);
+  template <class Family>
+  void give_back_port(const Flow<Family>& flow, std::uint32_t lingering_flow);
+  template <class Family>
+  [[nodiscard]] std::optional<FlowIndex> insert(const Flow<Family>& flow);
+  template <class Family>
+  [[nodiscard]] const service::Listener* listener_of(const packet::PacketView& view) const;
+  [[nodiscard]] std::uint64_t next_random();
+  [[nodiscard]] std::uint32_t now_seconds() const { return static_cast<std::uint32_t>(now_ns_ / 1'000'000'000U); }
+
+  // ending.cc: how flows end.
+  template <class Family>
+  void remove(FlowIndex index);
+  template <class Family>
+  void close_books(Flow<Family>& flow);
+  template <class Family>
+  void reset_both(FlowIndex index);
+  template <class Family>
+  [[nodiscard]] std::uint32_t on_timer(FlowIndex index);
+  template <class Family>
+  void expire_queues(std::size_t budget);
+  template <class Family>
+  [[nodiscard]] std::uint32_t timeout_of(const Flow<Family>& flow) const;
+  template <class Family>
+  void send_reset(const packet::TcpControl<Family>& reset);
+
+  // The listener's scheduler, brought up to date with its servers and their health.
+  [[nodiscard]] schedule::Scheduler& scheduler_of(const service::Listener& listener);
+  [[nodiscard]] schedule::LoadView load() const;
+  template <class Address>
+  [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const Address& destination);
+
+  service::WorkerId worker_;
+  std::uint32_t workers_;
+  packet::HashKey key_;
+  std::uint64_t random_;  // state of the numbers that only must not be guessed easily
+  const service::Snapshot* snapshot_ = nullptr;
+  std::uint64_t now_ns_ = 0;
+  Tick tick_;
+  FlowTable<packet::Ipv4> v4_;
+  FlowTable<packet::Ipv6> v6_;
+  LocalAddressPool pool_;
+  service::StableArray<schedule::Scheduler>& schedulers_;  // by listener id
+  std::vector<PersistenceTable*> persistence_;
+  service::StableArray<BackendCounters>& backends_;
+  service::StableArray<service::Gauge>& active_;
+  const service::StableArray<service::Gauge>& others_;
+  const std::atomic<std::uint64_t>& others_version_;
+  neighbor::NeighborTable& neighbors_;
+  BalancerOutput& output_;
+  RateLimit reset_limit_;
+  RateLimit unreachable_limit_;
+  BalancerCounters counters_;
+};
+
+template <class Visit>
+std::optional<std::uint64_t> Balancer::walk(const FlowFilter& filter, std::uint64_t cursor, std::size_t budget,
+                                            Visit&& visit) {
+  const auto step = [&]<class Family>(std::uint64_t from, std::uint64_t base) -> std::optional<std::uint64_t> {
+    const FlowTable<Family>& flows = table<Family>();
+    std::uint64_t at = from;
+    for (; at < flows.walk_end() && budget > 0; ++at, --budget) {
+      const Flow<Family>& flow = flows[FlowIndex{static_cast<std::uint32_t>(at)}];
+      if (flow.state() == FlowState::free || !filter.matches(flow)) {
+        continue;
+      }
+      visit(FlowRecord{to_service(flow.client), to_service(flow.vip), to_service(flow.local), to_service(flow.server),
+                       __builtin_bswap16(flow.client_port), __builtin_bswap16(flow.vip_port),
+                       __builtin_bswap16(flow.local_port), __builtin_bswap16(flow.server_port), flow.listener,
+                       flow.state(), flow.mode(),
+                       static_cast<std::uint32_t>(elapsed(tick_, flow.last_seen) / Tick::per_second)});
+    }
+    return at < flows.walk_end() ? std::optional(base + at) : std::nullopt;
+  };
+  if (cursor < second_table) {
+    const auto next = step.template operator()<packet::Ipv4>(cursor, 0);
+    if (next || budget == 0) {
+      return next.value_or(second_table);
+    }
+    cursor = second_table;
+  }
+  return step.template operator()<packet::Ipv6>(cursor - second_table, second_table);
+}
+
+}  // namespace steelyard::l4

@@ -1,0 +1,37 @@
+// What layer 4 counts, per worker. One cache line per backend, touched once a packet.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/service/counter.h"
+
+namespace steelyard::l4 {
+
+// "in" is from the client to the server, "out" the other way; bytes are those of the IP packets as received.
+struct alignas(64) BackendCounters {
+  service::Counter connections;
+  service::Counter packets_in;
+  service::Counter bytes_in;
+  service::Counter packets_out;
+  service::Counter bytes_out;
+};
+static_assert(sizeof(BackendCounters) == 64);
+
+struct BalancerCounters {
+  service::Counter flows_created;
+  service::Counter flows_expired;  // by their idle timeout
+  service::Counter flows_reset;    // by a command, a drain deadline or an orphan policy
+  service::Counter half_open_expired;
+  service::Counter half_open_replaced;  // the oldest gave way to a new one
+  service::Counter lingering_recycled;  // ended flows that gave way before their time
+  service::Counter resets_sent;
+  service::Counter unreachables_sent;
+  service::Counter persistence_hits;
+  service::Counter persistence_asked_home;  // first packets that another worker decided
+  service::Counter redispatched;            // a SYN retransmitted to a server that is down meanwhile
+  service::Gauge flows_ipv4;
+  service::Gauge flows_ipv6;
+  service::Gauge half_open;
+};
+
+}  // namespace steelyard::l4

@@ -1,0 +1,94 @@
+// A flow: one connection (TCP) or exchange (UDP) that layer 4 forwards, found from either direction. One type serves
+// every mode and both families; what differs is in rewrite.h.
+//
+//   IPv4, 64 bytes = one cache line, the only one of the flow that an established packet touches:
+//    0 client  4 vip  8 local  12 server                 addresses; the client side is (client, vip),
+//   16 client_port 18 vip_port 20 local_port 22 server_port   the server side (server, local); `nat`: local = client
+//   24 client_sequence_end 28 client_acknowledgment      what the client sent and acknowledged, in its numbers
+//   32 server_sequence_end 36 server_acknowledgment      the same of the server, in its numbers
+//   40 sequence_delta                                    server-side numbers of the client's data - the client's own
+//   44 next 48 previous                                  the timer list that the flow is in (flow_timers.h)
+//   52 backend:24, state:4, mode:2, first_fin:2           first_fin: 1 the client, 2 the server closed first
+//   56 listener 58 last_seen                             ticks of 1/16 s, wrapping (see flow_timers.h)
+//   60 client_hop 62 server_hop                          next hops, cached (neighbor/); 0 = look it up
+//   IPv6: the same with 16-byte addresses, 112 bytes used of 128 = two cache lines.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/packet/family.h"
+#include "dataplane/packet/sequence.h"
+#include "dataplane/packet/view.h"
+#include "dataplane/service/ids.h"
+#include "dataplane/service/snapshot.h"
+
+namespace steelyard::l4 {
+
+enum class FlowState : std::uint8_t {
+  free,
+  udp,
+  syn_sent,      // the client's SYN has passed
+  syn_received,  // the server's SYN-ACK has passed; half-open until the client acknowledges
+  established,
+  half_closed,  // one side has sent FIN
+  closing,      // both have; the last acknowledgment is missing
+  lingering,    // ended; kept so that late packets are still forwarded, first to go when room is needed
+};
+
+// Which side a packet comes from.
+enum class Side : std::uint8_t { client, server };
+
+// Index of a flow in its table.
+struct FlowIndex {
+  std::uint32_t value = 0;
+  friend bool operator==(FlowIndex, FlowIndex) = default;
+};
+
+template <class Family>
+struct alignas(64) Flow {
+  using Address = typename Family::Address;
+
+  Address client;
+  Address vip;
+  Address local;
+  Address server;
+  std::uint16_t client_port;  // all ports in network order
+  std::uint16_t vip_port;
+  std::uint16_t local_port;
+  std::uint16_t server_port;
+  packet::Sequence client_sequence_end;
+  packet::Sequence client_acknowledgment;
+  packet::Sequence server_sequence_end;
+  packet::Sequence server_acknowledgment;
+  std::uint32_t sequence_delta;
+  std::uint32_t next;
+  std::uint32_t previous;
+  std::uint32_t backend : 24;
+  std::uint32_t state_bits : 4;
+  std::uint32_t mode_bits : 2;
+  std::uint32_t first_fin : 2;
+  service::ListenerId listener;
+  std::uint16_t last_seen;
+  std::uint16_t client_hop;
+  std::uint16_t server_hop;
+
+  [[nodiscard]] FlowState state() const { return static_cast<FlowState>(state_bits); }
+  void set_state(FlowState state) { state_bits = static_cast<std::uint32_t>(state) & 0xfU; }
+  [[nodiscard]] service::Mode mode() const { return static_cast<service::Mode>(mode_bits); }
+  [[nodiscard]] service::BackendId backend_id() const { return {backend}; }
+  [[nodiscard]] std::uint8_t protocol() const {
+    return state() == FlowState::udp ? packet::protocol_udp : packet::protocol_tcp;
+  }
+  [[nodiscard]] bool half_open() const { return state() == FlowState::syn_sent || state() == FlowState::syn_received; }
+
+  // The tuple of packets that come from the client, and of those from the server.
+  [[nodiscard]] packet::Tuple<Family> client_side() const { return {client, vip, client_port, vip_port, protocol()}; }
+  [[nodiscard]] packet::Tuple<Family> server_side() const {
+    return {server, local, server_port, local_port, protocol()};
+  }
+};
+
+static_assert(sizeof(Flow<packet::Ipv4>) == 64);
+static_assert(sizeof(Flow<packet::Ipv6>) == 128);
+
+}  // namespace steelyard::l4

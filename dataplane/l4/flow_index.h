@@ -1,0 +1,134 @@
+// The index of a flow table: hash of a tuple -> flow and side. Two entries a flow, one for each direction.
+//
+//   bucket, 64 bytes: 10 tags of 16 bits | 10 values of 32 bits | overflow count
+//   value = flow index * 2 + side
+//
+// A tuple has a first and a second bucket; an entry goes to its second one only when the first is full, and the first
+// then counts it in `overflow`, so that a lookup, hit or miss, normally ends after one cache line. Ten slots a bucket
+// and 0.8 mean load give 16 bytes a flow; with two choices of ten slots the chance that both are full stays below one
+// in a million at that load, and it is reported like a full table. Nothing moves after it was inserted, so a worker may
+// prefetch a bucket and read it later in the burst.
+#pragma once
+
+#include <emmintrin.h>
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/l4/flow.h"
+#include "dataplane/packet/hash.h"
+
+namespace steelyard::l4 {
+
+class FlowIndexTable {
+ public:
+  static constexpr std::size_t slots = 10;
+
+  struct alignas(64) Bucket {
+    std::array<std::uint16_t, slots> tags;  // 0: the slot is empty
+    std::array<std::uint32_t, slots> values;
+    std::uint32_t overflow;  // entries that have this as their first bucket and live in their second
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  // Buckets for `flows` flows: two entries each, eight of ten slots used.
+  [[nodiscard]] static constexpr std::size_t buckets_for(std::size_t flows) { return (flows * 2 + 7) / 8 + 1; }
+
+  // `buckets` must be zeroed memory; the caller owns it.
+  explicit FlowIndexTable(std::span<Bucket> buckets)
+      : buckets_(buckets.data()), count_(static_cast<std::uint32_t>(buckets.size())) {}
+
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[first(hash)]); }
+
+  // Calls `matches(value)` for every entry whose tag fits, until it returns true; returns whether it did.
+  template <class Matches>
+  [[nodiscard]] bool find(std::uint64_t hash, Matches&& matches) const {
+    const Bucket& bucket = buckets_[first(hash)];
+    if (probe(bucket, tag(hash), matches)) {
+      return true;
+    }
+    return bucket.overflow != 0 && probe(buckets_[second(hash)], tag(hash), matches);
+  }
+
+  // False when both buckets are full.
+  [[nodiscard]] bool insert(std::uint64_t hash, std::uint32_t value) {
+    Bucket& bucket = buckets_[first(hash)];
+    if (place(bucket, tag(hash), value)) {
+      return true;
+    }
+    if (!place(buckets_[second(hash)], tag(hash), value)) {
+      return false;
+    }
+    ++bucket.overflow;
+    return true;
+  }
+
+  // Removes an entry that was inserted with the same hash.
+  void erase(std::uint64_t hash, std::uint32_t value) {
+    Bucket& bucket = buckets_[first(hash)];
+    if (!take(bucket, tag(hash), value) && take(buckets_[second(hash)], tag(hash), value)) {
+      --bucket.overflow;
+    }
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t first(std::uint64_t hash) const { return packet::reduce(hash, count_); }
+  [[nodiscard]] std::uint32_t second(std::uint64_t hash) const {
+    return packet::reduce(hash * 0x9e3779b97f4a7c15U, count_);
+  }
+  [[nodiscard]] static std::uint16_t tag(std::uint64_t hash) {
+    const auto low = static_cast<std::uint16_t>(hash);
+    return low == 0 ? std::uint16_t{1} : low;
+  }
+
+  // Bit i of the result: does slot i carry the tag?
+  [[nodiscard]] static std::uint32_t matching(const Bucket& bucket, std::uint16_t tag) {
+    const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag));
+    const __m128i eight = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.tags.data()));
+    const __m128i packed = _mm_packs_epi16(_mm_cmpeq_epi16(eight, wanted), _mm_setzero_si128());
+    auto mask = static_cast<std::uint32_t>(_mm_movemask_epi8(packed));
+    mask |= static_cast<std::uint32_t>(bucket.tags[8] == tag) << 8U;
+    mask |= static_cast<std::uint32_t>(bucket.tags[9] == tag) << 9U;
+    return mask;
+  }
+
+  template <class Matches>
+  [[nodiscard]] static bool probe(const Bucket& bucket, std::uint16_t tag, Matches& matches) {
+    for (std::uint32_t mask = matching(bucket, tag); mask != 0; mask &= mask - 1) {
+      if (matches(bucket.values[static_cast<std::size_t>(std::countr_zero(mask))])) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  [[nodiscard]] static bool place(Bucket& bucket, std::uint16_t tag, std::uint32_t value) {
+    const std::uint32_t empty = matching(bucket, 0);
+    if (empty == 0) {
+      return false;
+    }
+    const auto slot = static_cast<std::size_t>(std::countr_zero(empty));
+    bucket.tags[slot] = tag;
+    bucket.values[slot] = value;
+    return true;
+  }
+
+  [[nodiscard]] static bool take(Bucket& bucket, std::uint16_t tag, std::uint32_t value) {
+    for (std::uint32_t mask = matching(bucket, tag); mask != 0; mask &= mask - 1) {
+      const auto slot = static_cast<std::size_t>(std::countr_zero(mask));
+      if (bucket.values[slot] == value) {
+        bucket.tags[slot] = 0;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  Bucket* buckets_;
+  std::uint32_t count_;
+};
+
+}  // namespace steelyard::l4

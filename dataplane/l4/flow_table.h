@@ -1,0 +1,142 @@
+// A worker's flows of one family: entries, index, timers. No allocation after construction: the caller gives the
+// memory (hugepages in production, anything in a test) and the capacity is the limit. Worker only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "dataplane/l4/flow.h"
+#include "dataplane/l4/flow_index.h"
+#include "dataplane/l4/flow_timers.h"
+#include "dataplane/packet/hash.h"
+
+namespace steelyard::l4 {
+
+template <class Family>
+class FlowTable {
+ public:
+  using Entry = Flow<Family>;
+  using Bucket = FlowIndexTable::Bucket;
+  using PacketTuple = packet::Tuple<Family>;
+
+  struct Hit {
+    FlowIndex flow;
+    Side side;
+  };
+
+  // An index value keeps a bit for the side, a list link one for its mark.
+  static constexpr std::size_t max_capacity = std::size_t{1} << 30U;
+
+  // Bytes of zeroed, 64-byte-aligned memory that `capacity` flows need.
+  [[nodiscard]] static constexpr std::size_t memory_needed(std::size_t capacity) {
+    return capacity * sizeof(Entry) + FlowIndexTable::buckets_for(capacity) * sizeof(Bucket);
+  }
+
+  // `memory` outlives the table.
+  FlowTable(std::span<std::byte> memory, std::size_t capacity, const packet::HashKey& key)
+      : entries_(reinterpret_cast<Entry*>(memory.data())),
+        capacity_(static_cast<std::uint32_t>(capacity)),
+        index_({reinterpret_cast<Bucket*>(memory.data() + capacity * sizeof(Entry)),
+                FlowIndexTable::buckets_for(capacity)}),
+        timers_(entries_),
+        key_(key) {}
+
+  [[nodiscard]] std::uint64_t hash_of(const PacketTuple& tuple) const { return packet::hash(key_, tuple); }
+  void prefetch_index(std::uint64_t hash) const { index_.prefetch(hash); }
+
+  // Prefetches the first entry whose tag fits: the second stage of a burst.
+  void prefetch_entry(std::uint64_t hash) const {
+    (void)index_.find(hash, [this](std::uint32_t value) {
+      __builtin_prefetch(&entries_[value >> 1U], 1);
+      if constexpr (sizeof(Entry) > 64) {
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(&entries_[value >> 1U]) + 64, 1);
+      }
+      return true;
+    });
+  }
+
+  [[nodiscard]] std::optional<Hit> find(const PacketTuple& tuple, std::uint64_t hash) const {
+    std::uint32_t found = 0;
+    const bool hit = index_.find(hash, [&](std::uint32_t value) {
+      found = value;
+      const Entry& flow = entries_[value >> 1U];
+      return (value & 1U) == 0 ? flow.client_side() == tuple : flow.server_side() == tuple;
+    });
+    if (!hit) {
+      return std::nullopt;
+    }
+    return Hit{FlowIndex{found >> 1U}, (found & 1U) == 0 ? Side::client : Side::server};
+  }
+  [[nodiscard]] std::optional<Hit> find(const PacketTuple& tuple) const { return find(tuple, hash_of(tuple)); }
+
+  [[nodiscard]] Entry& operator[](FlowIndex flow) { return entries_[flow.value]; }
+  [[nodiscard]] const Entry& operator[](FlowIndex flow) const { return entries_[flow.value]; }
+  [[nodiscard]] FlowTimers<Entry>& timers() { return timers_; }
+
+  // Stores a copy of `flow`, found from both directions afterwards and in no timer list yet. Both tuples must be new to
+  // the table. Nothing when the table, or both buckets of one of the tuples, are full.
+  [[nodiscard]] std::optional<FlowIndex> insert(const Entry& flow) {
+    if (size_ == capacity_) {
+      return std::nullopt;
+    }
+    const std::uint32_t slot = free_ != no_slot ? free_ : used_;
+    const std::uint32_t next_free = free_ != no_slot ? entries_[slot].next : no_slot;
+    const std::uint64_t client_hash = hash_of(flow.client_side());
+    if (!index_.insert(client_hash, slot << 1U)) {
+      return std::nullopt;
+    }
+    if (!index_.insert(hash_of(flow.server_side()), slot << 1U | 1U)) {
+      index_.erase(client_hash, slot << 1U);
+      return std::nullopt;
+    }
+    if (slot == used_) {
+      ++used_;
+    }
+    free_ = next_free;
+    entries_[slot] = flow;
+    ++size_;
+    return FlowIndex{slot};
+  }
+
+  // Takes the flow out of index and timers. Its index becomes free for another one.
+  void remove(FlowIndex index) {
+    Entry& flow = entries_[index.value];
+    index_.erase(hash_of(flow.client_side()), index.value << 1U);
+    index_.erase(hash_of(flow.server_side()), index.value << 1U | 1U);
+    timers_.unlink(index);
+    flow.set_state(FlowState::free);
+    flow.next = free_;
+    free_ = index.value;
+    --size_;
+  }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  // Half-open flows: at most a quarter of the table (a SYN flood must leave room for those who complete). The balancer
+  // counts them as their states change.
+  [[nodiscard]] std::size_t half_open() const { return half_open_; }
+  [[nodiscard]] std::size_t half_open_limit() const { return capacity_ / 4; }
+  void add_half_open() { ++half_open_; }
+  void subtract_half_open() { --half_open_; }
+  // Entries with a smaller index may hold flows: the end of a walk over the table.
+  [[nodiscard]] std::uint32_t walk_end() const { return used_; }
+
+ private:
+  static constexpr std::uint32_t no_slot = 0xffffffffU;
+
+  Entry* entries_;
+  std::uint32_t capacity_;
+  std::uint32_t size_ = 0;
+  std::size_t half_open_ = 0;
+  std::uint32_t used_ = 0;        // entries from here on were never used
+  std::uint32_t free_ = no_slot;  // returned entries, linked by `next`
+  FlowIndexTable index_;
+  FlowTimers<Entry> timers_;
+  packet::HashKey key_;
+};
+
+}  // namespace steelyard::l4

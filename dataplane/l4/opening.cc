@@ -1,0 +1,397 @@
+// Packets without a flow: whose they are, which server a new connection gets, and the making of its flow.
+#include <array>
+
+#include "dataplane/l4/balancer.h"
+#include "dataplane/l4/rewrite.h"
+
+namespace steelyard::l4 {
+namespace {
+
+using packet::DropReason;
+
+// Servers that are tried when the return tuple of the first is taken.
+constexpr std::size_t max_server_tries = 8;
+
+template <class Family>
+typename Family::Address from_service(const service::Address& address) {
+  if constexpr (Family::is_v6) {
+    return packet::load<packet::Ipv6Address>(address.v6().data());
+  } else {
+    return packet::load<packet::Ipv4Address>(address.v4().data());
+  }
+}
+
+template <class Family>
+std::uint32_t server_hash(const packet::HashKey& key, const Flow<Family>& flow) {
+  return static_cast<std::uint32_t>(packet::hash(key, flow.server, flow.server_port)) | 1U;
+}
+
+bool opens_connection(const packet::PacketView& view) {
+  return view.protocol != packet::protocol_tcp ||
+         (view.tcp_flags & (packet::tcp_flag::syn | packet::tcp_flag::ack)) == packet::tcp_flag::syn;
+}
+
+}  // namespace
+
+// splitmix64: fast and well mixed; nothing secret is derived from it.
+std::uint64_t Balancer::next_random() {
+  random_ += 0x9e3779b97f4a7c15U;
+  std::uint64_t value = random_;
+  value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9U;
+  value = (value ^ (value >> 27U)) * 0x94d049bb133111ebU;
+  return value ^ (value >> 31U);
+}
+
+schedule::LoadView Balancer::load() const {
+  return {active_.all(), others_.all(), others_version_.load(std::memory_order_acquire)};
+}
+
+schedule::Scheduler& Balancer::scheduler_of(const service::Listener& listener) {
+  schedule::Scheduler& scheduler = schedulers_[listener.id.value];
+  if (!scheduler.is_current(listener, now_ns_)) {
+    scheduler.rebuild(listener, {worker_, static_cast<std::uint16_t>(workers_)}, load(), now_ns_);
+  }
+  return scheduler;
+}
+
+template <class Family>
+const service::Listener* Balancer::listener_of(const packet::PacketView& view) const {
+  const auto tuple = view.tuple<Family>();
+  const auto id = snapshot_->index->find({to_service(tuple.destination), __builtin_bswap16(tuple.destination_port),
+                                          static_cast<service::Protocol>(tuple.protocol)});
+  return id ? snapshot_->find(*id) : nullptr;
+}
+
+template <class Family>
+Verdict Balancer::on_miss(packet::PacketView& view) {
+  const auto tuple = view.tuple<Family>();
+  if (const service::Listener* listener = listener_of<Family>(view); listener != nullptr) {
+    const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
+    return owner == worker_ ? open<Family>(view, *listener) : Verdict::handed_off(owner);
+  }
+  const service::Address destination = to_service(tuple.destination);
+  const std::uint16_t port = __builtin_bswap16(tuple.destination_port);
+  if (const auto place = pool_.find(destination); place && pool_.ports(*place).contains(port)) {
+    const service::WorkerId owner{static_cast<std::uint16_t>(port % workers_)};
+    return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
+  }
+  if (snapshot_->nat_servers->contains({to_service(tuple.source), __builtin_bswap16(tuple.source_port),
+                                        static_cast<service::Protocol>(tuple.protocol)})) {
+    const service::WorkerId owner = owner_of(tuple.destination, tuple.destination_port);
+    return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
+  }
+  return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+}
+
+// A packet in the middle of something that we do not know (any more).
+template <class Family>
+Verdict Balancer::without_flow(const packet::PacketView& view) {
+  if (view.protocol != packet::protocol_tcp) {
+    return Verdict::dropped(DropReason::no_flow);
+  }
+  if ((view.tcp_flags & packet::tcp_flag::rst) != 0) {
+    return Verdict::dropped(DropReason::reply_is_reset);
+  }
+  if (snapshot_->reset_unknown_tcp && reset_limit_.allow(now_ns_)) {
+    send_reset<Family>(packet::reset_answer<Family>(view));
+  }
+  return Verdict::dropped(DropReason::no_flow);
+}
+
+// Tells the client at once that nobody serves it: RST, or ICMP port unreachable for UDP.
+template <class Family>
+Verdict Balancer::refuse(const packet::PacketView& view, DropReason reason) {
+  if (view.protocol == packet::protocol_tcp) {
+    if (!reset_limit_.allow(now_ns_)) {
+      return Verdict::dropped(DropReason::answer_rate_limited);
+    }
+    send_reset<Family>(packet::reset_answer<Family>(view));
+    return Verdict::dropped(reason);
+  }
+  if (!unreachable_limit_.allow(now_ns_)) {
+    return Verdict::dropped(DropReason::answer_rate_limited);
+  }
+  std::array<std::uint8_t, packet::largest_built_packet> room;
+  // What is quoted is what surely lies in the first segment: headers and a little more.
+  const std::size_t contiguous = static_cast<std::size_t>(view.l4 - view.l3) + 8;
+  const std::size_t length = packet::build_port_unreachable<Family>(room, view, contiguous);
+  const auto hop = next_hop(view.source<Family>());
+  if (hop && output_.send_built(std::span(room).first(length), Family::is_v6, *hop)) {
+    counters_.unreachables_sent.add();
+  }
+  return Verdict::dropped(reason);
+}
+
+// The server that the client's home worker remembers, as a place in the listener, if it can still take connections.
+std::optional<std::size_t> Balancer::persistent_server(const service::Listener& listener,
+                                                       const service::Address& client, service::WorkerId home) {
+  const auto backend = persistence_[home.value]->find(listener.id, client, now_seconds(),
+                                                      static_cast<std::uint32_t>(listener.persistence_timeout.count()));
+  if (!backend) {
+    return std::nullopt;
+  }
+  const auto place = scheduler_of(listener).find(listener, *backend);
+  const bool usable =
+      place && listener.servers[*place].weight > 0 && listener.state->states[*place].up.load(std::memory_order_relaxed);
+  return usable ? place : std::nullopt;
+}
+
+template <class Family>
+Verdict Balancer::open(packet::PacketView& view, const service::Listener& listener) {
+  if (!opens_connection(view)) {
+    return without_flow<Family>(view);
+  }
+  if (!listener.running) {
+    return refuse<Family>(view, DropReason::listener_stopped);
+  }
+  if (listener.persistence_timeout.count() == 0) {
+    return open_with<Family>(view, listener, std::nullopt);
+  }
+  const auto client = view.source<Family>();
+  const service::WorkerId home = owner_of(client, 0);
+  const auto known = persistent_server(listener, to_service(client), home);
+  if (known) {
+    counters_.persistence_hits.add();
+    return open_with<Family>(view, listener, known);
+  }
+  if (home != worker_) {
+    counters_.persistence_asked_home.add();
+    return {Verdict::Kind::ask_home, {}, {}, home, {}};
+  }
+  const Verdict decided = decide_for<Family>(view, worker_);
+  return decided.kind == Verdict::Kind::return_to ? open_decided<Family>(view, decided.backend) : decided;
+}
+
+template <class Family>
+Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) {
+  const service::Listener* listener = listener_of<Family>(view);
+  if (listener == nullptr) {
+    return Verdict::dropped(DropReason::unmatched);  // a reload took the listener while the packet was under way
+  }
+  const service::Address client = to_service(view.source<Family>());
+  auto place = persistent_server(*listener, client, worker_);
+  if (!place) {
+    place = scheduler_of(*listener).pick(*listener, load());
+    if (!place) {
+      return refuse<Family>(view, DropReason::no_usable_server);
+    }
+    persistence_[worker_.value]->put(listener->id, client, listener->servers[*place].id, now_seconds());
+  }
+  return {Verdict::Kind::return_to, {}, {}, asker, listener->servers[*place].id};
+}
+
+template <class Family>
+Verdict Balancer::open_decided(packet::PacketView& view, service::BackendId backend) {
+  const service::Listener* listener = listener_of<Family>(view);
+  if (listener == nullptr) {
+    return Verdict::dropped(DropReason::unmatched);
+  }
+  const auto place = scheduler_of(*listener).find(*listener, backend);
+  return place ? open_with<Family>(view, *listener, place)
+               : Verdict::dropped(DropReason::no_usable_server);  // removed meanwhile; a retry is decided anew
+}
+
+template <class Family>
+Verdict Balancer::open_with(packet::PacketView& view, const service::Listener& listener,
+                            std::optional<std::size_t> server) {
+  // A retransmitted first packet may have been decided twice on its way over the home worker.
+  if (const auto hit = table<Family>().find(view.tuple<Family>())) {
+    return on_hit<Family>(view, hit->flow, hit->side);
+  }
+  if (view.l3[Family::ttl_offset] <= 1) {
+    return Verdict::dropped(DropReason::ttl_expired);
+  }
+  if (!server) {
+    server = scheduler_of(listener).pick(listener, load());
+  }
+  return server ? create<Family>(view, listener, *server) : refuse<Family>(view, DropReason::no_usable_server);
+}
+
+template <class Family>
+Verdict Balancer::create(packet::PacketView& view, const service::Listener& listener, std::size_t server) {
+  const auto tuple = view.tuple<Family>();
+  const bool tcp = tuple.protocol == packet::protocol_tcp;
+  Flow<Family> flow{};
+  flow.client = tuple.source;
+  flow.vip = tuple.destination;
+  flow.client_port = tuple.source_port;
+  flow.vip_port = tuple.destination_port;
+  flow.set_state(tcp ? FlowState::syn_sent : FlowState::udp);
+  flow.mode_bits = static_cast<std::uint32_t>(listener.mode) & 3U;
+  flow.listener = listener.id;
+  flow.last_seen = tick_.low();
+
+  FlowTable<Family>& flows = table<Family>();
+  if (tcp && flows.half_open() >= flows.half_open_limit()) {
+    counters_.half_open_replaced.add();
+    remove<Family>(FlowIndex{flows.timers().oldest_half_open()});
+  }
+  if (flows.size() == flows.capacity() && flows.timers().oldest_lingering() != FlowTimers<Flow<Family>>::none) {
+    counters_.lingering_recycled.add();
+    remove<Family>(FlowIndex{flows.timers().oldest_lingering()});
+  }
+  if (flows.size() == flows.capacity()) {
+    return Verdict::dropped(DropReason::flow_table_full);
+  }
+  if (const auto refused = choose_server_side<Family>(flow, listener, server)) {
+    return Verdict::dropped(*refused);
+  }
+  const auto hop = next_hop(flow.server);
+  if (!hop) {
+    give_back_port<Family>(flow, PortHistory::no_flow);
+    return Verdict::dropped(DropReason::no_route);
+  }
+  if (neighbors_[*hop].reachable) {
+    flow.server_hop = hop->value;
+  }
+  packet::ChecksumDelta extra;
+  if (tcp) {
+    const Segment segment = Segment::of(view);
+    if (listener.mode == service::Mode::fullnat) {
+      if (const auto refused = take_local_port<Family>(flow, segment.sequence)) {
+        return Verdict::dropped(*refused);
+      }
+      if (listener.strip_timestamps) {
+        strip_timestamps(view.l4, extra);
+      }
+    }
+    remember(flow, Side::client, segment);
+  } else if (listener.mode == service::Mode::fullnat) {
+    if (const auto refused = take_local_port<Family>(flow, {})) {
+      return Verdict::dropped(*refused);
+    }
+  }
+  const auto index = flows.insert(flow);
+  if (!index) {
+    give_back_port<Family>(flow, PortHistory::no_flow);
+    return Verdict::dropped(DropReason::flow_table_full);
+  }
+  if (tcp) {
+    flows.timers().append_half_open(*index);
+    flows.add_half_open();
+  } else {
+    flows.timers().schedule(*index, tick_, timeout_of<Family>(flow));
+  }
+  backends_[flow.backend].connections.add();
+  active_[flow.backend].add();
+  scheduler_of(listener).load_changed(listener, flow.backend_id(), load());
+  counters_.flows_created.add();
+  count(flow, Side::client, view.l3_length);
+  rewrite(view, flows[*index], Side::client, extra);
+  return Verdict::forwarded(*hop);
+}
+
+// May a flow take this tuple? An ended one that still holds it gives way.
+template <class Family>
+bool Balancer::free_tuple(const packet::Tuple<Family>& tuple) {
+  const auto hit = table<Family>().find(tuple);
+  if (!hit) {
+    return true;
+  }
+  if (table<Family>()[hit->flow].state() != FlowState::lingering) {
+    return false;
+  }
+  counters_.lingering_recycled.add();
+  remove<Family>(hit->flow);
+  return true;
+}
+
+// Fills in the server's side. In `nat` mode the server sees the client's own address and port, so a client that uses
+// one port through two listeners can reach a given server only once: then the next server is tried.
+template <class Family>
+std::optional<DropReason> Balancer::choose_server_side(Flow<Family>& flow, const service::Listener& listener,
+                                                       std::size_t& server) {
+  std::array<std::size_t, max_server_tries> tried{};
+  std::size_t tries = 0;
+  for (std::optional<std::size_t> candidate = server; candidate;) {
+    const service::Server& chosen = listener.servers[*candidate];
+    flow.server = from_service<Family>(chosen.address);
+    flow.server_port = __builtin_bswap16(chosen.port);
+    flow.backend = chosen.id.value & 0xffffffU;
+    server = *candidate;
+    if (listener.mode == service::Mode::fullnat) {
+      return std::nullopt;  // the local side is chosen last, when nothing else can fail
+    }
+    flow.local = flow.client;
+    flow.local_port = flow.client_port;
+    if (free_tuple<Family>(flow.server_side())) {
+      return std::nullopt;
+    }
+    tried[tries++] = *candidate;
+    if (tries == tried.size()) {
+      break;
+    }
+    candidate = scheduler_of(listener).pick_other(listener, std::span(tried).first(tries));
+  }
+  return DropReason::reverse_tuple_collision;
+}
+
+// Takes a local port and, for TCP, the server-side numbering: the initial sequence number is keyed and follows a clock
+// (RFC 6528), and on a port that the same server has seen before it is later than what that connection ended with, so
+// that the server's TIME_WAIT gives way at once (RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13).
+template <class Family>
+std::optional<DropReason> Balancer::take_local_port(Flow<Family>& flow, packet::Sequence client_isn) {
+  auto choice = pool_.allocate(Family::is_v6);
+  if (!choice) {
+    // Half-open flows must not keep the ports from those who complete their handshake.
+    FlowTable<Family>& flows = table<Family>();
+    if (const std::uint32_t oldest = flows.timers().oldest_half_open(); oldest != FlowTimers<Flow<Family>>::none) {
+      counters_.half_open_replaced.add();
+      remove<Family>(FlowIndex{oldest});
+      choice = pool_.allocate(Family::is_v6);
+    }
+    if (!choice) {
+      return DropReason::local_ports_exhausted;
+    }
+  }
+  flow.local = from_service<Family>(pool_.address(choice->address));
+  flow.local_port = __builtin_bswap16(choice->port);
+  PortHistory& history = pool_.ports(choice->address).history(choice->port);
+  if (history.flow.value != PortHistory::no_flow) {
+    counters_.lingering_recycled.add();
+    remove<Family>(history.flow);
+  }
+  if (flow.state() == FlowState::udp) {
+    return std::nullopt;
+  }
+  // 64 ns steps: faster than any one connection sends, and half the number space outlasts TIME_WAIT.
+  const std::uint64_t keyed = packet::hash(key_, flow.server_side());
+  packet::Sequence initial{static_cast<std::uint32_t>(keyed + (now_ns_ >> 6U))};
+  const bool same_server = history.server == server_hash(key_, flow);
+  if (same_server && !after(initial, history.end)) {
+    initial = history.end + 1 + static_cast<std::uint32_t>(next_random() & 0xffffU);
+  }
+  flow.sequence_delta = distance(client_isn, initial);
+  flow.server_acknowledgment = initial;
+  return std::nullopt;
+}
+
+// Returns the flow's local port, if it has one, with what the next user of the port must know.
+template <class Family>
+void Balancer::give_back_port(const Flow<Family>& flow, std::uint32_t lingering_flow) {
+  if (flow.mode() != service::Mode::fullnat || flow.local_port == 0) {
+    return;
+  }
+  const auto place = pool_.find(to_service(flow.local));
+  if (!place) {
+    return;
+  }
+  const std::uint16_t port = __builtin_bswap16(flow.local_port);
+  LocalPorts& ports = pool_.ports(*place);
+  PortHistory& history = ports.history(port);
+  history.flow.value = lingering_flow;
+  history.end = later_of(flow.client_sequence_end + flow.sequence_delta, flow.server_acknowledgment);
+  history.server = server_hash(key_, flow);
+  ports.release(port);
+}
+
+template Verdict Balancer::on_miss<packet::Ipv4>(packet::PacketView&);
+template Verdict Balancer::on_miss<packet::Ipv6>(packet::PacketView&);
+template Verdict Balancer::decide_for<packet::Ipv4>(packet::PacketView&, service::WorkerId);
+template Verdict Balancer::decide_for<packet::Ipv6>(packet::PacketView&, service::WorkerId);
+template Verdict Balancer::open_decided<packet::Ipv4>(packet::PacketView&, service::BackendId);
+template Verdict Balancer::open_decided<packet::Ipv6>(packet::PacketView&, service::BackendId);
+template void Balancer::give_back_port<packet::Ipv4>(const Flow<packet::Ipv4>&, std::uint32_t);
+template void Balancer::give_back_port<packet::Ipv6>(const Flow<packet::Ipv6>&, std::uint32_t);
+
+}  // namespace steelyard::l4

@@ -1,0 +1,101 @@
+// Every reason for which a worker lets a packet go, by name: the exact accounting (received = forwarded + consumed +
+// sum of named drops) stands on this list. A reason is named after what was wrong, never after the function that saw
+// it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace steelyard::packet {
+
+enum class DropReason : std::uint8_t {
+  // The frame itself.
+  frame_too_short,
+  ethertype_unsupported,
+  not_for_us,     // a unicast frame for another MAC address
+  ip_header_bad,  // version, header length or total length impossible
+  ip_checksum_bad,
+  ip_source_bad,         // multicast, broadcast, loopback, unspecified or IPv4-mapped source
+  ip_options_forbidden,  // source routes and IPv6 routing headers
+  ip_fragment,
+  ttl_expired,
+  land_attack,    // source address = destination address
+  l4_header_bad,  // TCP or UDP header does not fit, lengths disagree
+  tcp_flags_impossible,
+  port_zero,
+  arp_malformed,
+  ndp_malformed,
+  icmp_unsupported,
+  // No place to send it.
+  unmatched,       // no listener, no flow, not ours
+  no_flow,         // mid-stream packet without a flow
+  reply_is_reset,  // a RST without a flow is never answered
+  listener_stopped,
+  no_usable_server,
+  flow_table_full,
+  local_ports_exhausted,
+  reverse_tuple_collision,
+  no_route,
+  neighbor_queue_full,
+  neighbor_unreachable,
+  neighbor_table_full,
+  frame_exceeds_mtu,
+  // Rates and queues.
+  answer_rate_limited,
+  no_buffer,
+  handoff_ring_full,
+  tx_ring_full,
+  kernel_ring_full,
+  kernel_rate_limited,
+  kernel_absent,  // for the kernel, but the port has no exception interface
+  reassigned,     // the packet's worker changed twice: its owner cannot be told
+  count_,
+};
+
+inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason::count_);
+
+// The reason's name as `steelyard stats` and the metrics print it. Any thread.
+[[nodiscard]] constexpr std::string_view name(DropReason reason) {
+  constexpr std::array<std::string_view, drop_reasons> names{"frame_too_short",
+                                                             "ethertype_unsupported",
+                                                             "not_for_us",
+                                                             "ip_header_bad",
+                                                             "ip_checksum_bad",
+                                                             "ip_source_bad",
+                                                             "ip_options_forbidden",
+                                                             "ip_fragment",
+                                                             "ttl_expired",
+                                                             "land_attack",
+                                                             "l4_header_bad",
+                                                             "tcp_flags_impossible",
+                                                             "port_zero",
+                                                             "arp_malformed",
+                                                             "ndp_malformed",
+                                                             "icmp_unsupported",
+                                                             "unmatched",
+                                                             "no_flow",
+                                                             "reply_is_reset",
+                                                             "listener_stopped",
+                                                             "no_usable_server",
+                                                             "flow_table_full",
+                                                             "local_ports_exhausted",
+                                                             "reverse_tuple_collision",
+                                                             "no_route",
+                                                             "neighbor_queue_full",
+                                                             "neighbor_unreachable",
+                                                             "neighbor_table_full",
+                                                             "frame_exceeds_mtu",
+                                                             "answer_rate_limited",
+                                                             "no_buffer",
+                                                             "handoff_ring_full",
+                                                             "tx_ring_full",
+                                                             "kernel_ring_full",
+                                                             "kernel_rate_limited",
+                                                             "kernel_absent",
+                                                             "reassigned"};
+  return names[static_cast<std::size_t>(reason)];
+}
+
+}  // namespace steelyard::packet

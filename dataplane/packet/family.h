@@ -1,0 +1,76 @@
+// The two address families as types, so that everything from the flow entry to the checksum is written once. Addresses
+// here are what stands in the packet: network order, compared and hashed as they are.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace steelyard::packet {
+
+// Loads and stores of unaligned header fields; the compiler makes a single move of each.
+template <class Value>
+[[nodiscard]] inline Value load(const void* from) {
+  Value value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+template <class Value>
+inline void store(void* to, Value value) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+struct Ipv4Address {
+  std::uint32_t raw = 0;  // network order
+  [[nodiscard]] std::span<const std::uint8_t, 4> bytes() const {
+    return std::span<const std::uint8_t, 4>(reinterpret_cast<const std::uint8_t*>(&raw), 4);
+  }
+  friend bool operator==(const Ipv4Address&, const Ipv4Address&) = default;
+};
+
+struct Ipv6Address {
+  std::array<std::uint64_t, 2> raw{};  // network order
+  [[nodiscard]] std::span<const std::uint8_t, 16> bytes() const {
+    return std::span<const std::uint8_t, 16>(reinterpret_cast<const std::uint8_t*>(raw.data()), 16);
+  }
+  friend bool operator==(const Ipv6Address&, const Ipv6Address&) = default;
+};
+
+struct Ipv4 {
+  using Address = Ipv4Address;
+  static constexpr bool is_v6 = false;
+  static constexpr std::size_t header_size = 20;  // without options
+  static constexpr std::size_t source_offset = 12;
+  static constexpr std::size_t destination_offset = 16;
+  static constexpr std::size_t ttl_offset = 8;
+  static constexpr std::uint16_t ether_type = 0x0800;
+  static constexpr std::size_t minimum_mtu = 576;
+};
+
+struct Ipv6 {
+  using Address = Ipv6Address;
+  static constexpr bool is_v6 = true;
+  static constexpr std::size_t header_size = 40;
+  static constexpr std::size_t source_offset = 8;
+  static constexpr std::size_t destination_offset = 24;
+  static constexpr std::size_t ttl_offset = 7;
+  static constexpr std::uint16_t ether_type = 0x86dd;
+  static constexpr std::size_t minimum_mtu = 1280;
+};
+
+// The addresses, ports and protocol of a TCP or UDP packet, as they stand in it.
+template <class Family>
+struct Tuple {
+  typename Family::Address source;
+  typename Family::Address destination;
+  std::uint16_t source_port = 0;       // network order
+  std::uint16_t destination_port = 0;  // network order
+  std::uint8_t protocol = 0;
+
+  // What a packet of the other direction carries.
+  [[nodiscard]] Tuple reversed() const { return {destination, source, destination_port, source_port, protocol}; }
+  friend bool operator==(const Tuple&, const Tuple&) = default;
+};
+
+}  // namespace steelyard::packet

@@ -1,0 +1,241 @@
+#include "dataplane/packet/view.h"
+
+#include "dataplane/packet/checksum.h"
+
+namespace steelyard::packet {
+namespace {
+
+constexpr std::size_t tcp_header_size = 20;
+constexpr std::size_t udp_header_size = 8;
+constexpr std::size_t icmp_header_size = 8;
+// RFC 8200 has no limit; what a host needs is two or three. A longer chain is a way to burn our time.
+constexpr int max_extension_headers = 6;
+
+PacketView dropped(DropReason reason) {
+  PacketView view;
+  view.drop = reason;
+  return view;
+}
+
+std::uint16_t be16(const std::uint8_t* at) {
+  return __builtin_bswap16(load<std::uint16_t>(at));
+}
+
+// RFC 9293 section 3.10 knows no segment with these flags; scanners and bugs make them.
+bool impossible(std::uint8_t flags) {
+  using namespace tcp_flag;
+  const bool opens_and_ends = (flags & syn) != 0 && (flags & (fin | rst)) != 0;
+  const bool without_ack = (flags & (syn | rst | ack)) == 0;
+  const bool fin_and_rst = (flags & (fin | rst)) == (fin | rst);
+  return opens_and_ends || without_ack || fin_and_rst;
+}
+
+// Finishes a view whose l3, l4, l4_length and protocol are set; `room` is what the first segment holds from l4 on.
+void parse_l4(PacketView& view, std::size_t room) {
+  const auto fail = [&view](DropReason reason) {
+    view.kind = PacketKind::dropped;
+    view.drop = reason;
+  };
+  switch (view.protocol) {
+    case protocol_tcp: {
+      if (view.l4_length < tcp_header_size || room < tcp_header_size) {
+        return fail(DropReason::l4_header_bad);
+      }
+      const std::size_t header = std::size_t{view.l4[12]} >> 4U << 2U;
+      if (header < tcp_header_size || header > view.l4_length || header > room) {
+        return fail(DropReason::l4_header_bad);
+      }
+      view.tcp_flags = view.l4[13];
+      if (impossible(view.tcp_flags)) {
+        return fail(DropReason::tcp_flags_impossible);
+      }
+      view.tcp_payload = static_cast<std::uint16_t>(view.l4_length - header);
+      break;
+    }
+    case protocol_udp: {
+      if (view.l4_length < udp_header_size || room < udp_header_size) {
+        return fail(DropReason::l4_header_bad);
+      }
+      const std::size_t length = be16(view.l4 + 4);
+      if (length < udp_header_size || length > view.l4_length) {
+        return fail(DropReason::l4_header_bad);
+      }
+      break;
+    }
+    case protocol_icmp:
+    case protocol_icmpv6:
+      if (view.l4_length < icmp_header_size || room < icmp_header_size) {
+        return fail(DropReason::l4_header_bad);
+      }
+      view.kind = PacketKind::icmp;
+      return;
+    default:
+      view.kind = PacketKind::other_ip;
+      return;
+  }
+  if (load<std::uint16_t>(view.l4) == 0 || load<std::uint16_t>(view.l4 + 2) == 0) {
+    return fail(DropReason::port_zero);
+  }
+  view.kind = PacketKind::l4;
+}
+
+bool bad_v4_source(const std::uint8_t* source) {
+  const bool all_ones = load<std::uint32_t>(source) == 0xffffffffU;
+  return source[0] == 0 || source[0] == 127 || (source[0] & 0xf0) == 0xe0 || all_ones;
+}
+
+bool has_source_route(std::span<const std::uint8_t> options) {
+  std::size_t at = 0;
+  while (at < options.size()) {
+    const std::uint8_t type = options[at];
+    if (type == 0) {
+      return false;
+    }
+    if (type == 1) {
+      ++at;
+      continue;
+    }
+    if (type == 131 || type == 137) {  // loose and strict source route, RFC 791 section 3.1
+      return true;
+    }
+    if (at + 1 >= options.size() || options[at + 1] < 2) {
+      return true;  // malformed options are treated alike
+    }
+    at += options[at + 1];
+  }
+  return false;
+}
+
+PacketView parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions options) {
+  if (l3.size() < Ipv4::header_size) {
+    return dropped(DropReason::ip_header_bad);
+  }
+  const std::size_t header = std::size_t{l3[0] & 0x0fU} << 2U;
+  const std::size_t total = be16(l3.data() + 2);
+  if (l3[0] >> 4U != 4 || header < Ipv4::header_size || header > l3.size() || total < header || total > length) {
+    return dropped(DropReason::ip_header_bad);
+  }
+  if (!options.ip_checksum_verified && ipv4_header_checksum(l3.first(header)) != 0) {
+    return dropped(DropReason::ip_checksum_bad);
+  }
+  const std::uint8_t* source = l3.data() + Ipv4::source_offset;
+  if (bad_v4_source(source)) {
+    return dropped(DropReason::ip_source_bad);
+  }
+  if (load<std::uint32_t>(source) == load<std::uint32_t>(l3.data() + Ipv4::destination_offset)) {
+    return dropped(DropReason::land_attack);
+  }
+  if (header > Ipv4::header_size && has_source_route(l3.subspan(Ipv4::header_size, header - Ipv4::header_size))) {
+    return dropped(DropReason::ip_options_forbidden);
+  }
+  if ((be16(l3.data() + 6) & 0x3fffU) != 0) {  // more fragments, or an offset
+    return dropped(DropReason::ip_fragment);
+  }
+  PacketView view;
+  view.l3 = l3.data();
+  view.l4 = l3.data() + header;
+  view.l3_length = static_cast<std::uint16_t>(total);
+  view.l4_length = static_cast<std::uint16_t>(total - header);
+  view.protocol = l3[9];
+  if (view.protocol == protocol_icmpv6) {
+    view.kind = PacketKind::other_ip;  // ICMPv6 has no meaning over IPv4
+    return view;
+  }
+  parse_l4(view, l3.size() - header);
+  return view;
+}
+
+// ::ffff:0:0/96 never stands on a wire (RFC 4942 section 2.2): let in, it would pass for the IPv4 address.
+bool is_mapped_v4(const Ipv6Address& address) {
+  return address.raw[0] == 0 && static_cast<std::uint32_t>(address.raw[1]) == __builtin_bswap32(0xffffU);
+}
+
+bool bad_v6_source(const Ipv6Address& source) {
+  const auto bytes = source.bytes();
+  const bool loopback = source.raw[0] == 0 && source.raw[1] == __builtin_bswap64(1);
+  return bytes[0] == 0xff || loopback;
+}
+
+PacketView parse_v6(std::span<std::uint8_t> l3, std::size_t length) {
+  if (l3.size() < Ipv6::header_size || l3[0] >> 4U != 6) {
+    return dropped(DropReason::ip_header_bad);
+  }
+  const std::size_t payload = be16(l3.data() + 4);
+  if (Ipv6::header_size + payload > length) {
+    return dropped(DropReason::ip_header_bad);
+  }
+  const auto source = load<Ipv6Address>(l3.data() + Ipv6::source_offset);
+  const auto destination = load<Ipv6Address>(l3.data() + Ipv6::destination_offset);
+  if (bad_v6_source(source) || is_mapped_v4(source) || is_mapped_v4(destination)) {
+    return dropped(DropReason::ip_source_bad);
+  }
+  if (source == destination) {
+    return dropped(DropReason::land_attack);
+  }
+  std::uint8_t next = l3[6];
+  std::size_t at = Ipv6::header_size;
+  const std::size_t end = Ipv6::header_size + payload;
+  for (int count = 0;; ++count) {
+    if (next == 44) {
+      return dropped(DropReason::ip_fragment);
+    }
+    if (next == 43) {  // routing header: RFC 5095 and common sense
+      return dropped(DropReason::ip_options_forbidden);
+    }
+    if (next != 0 && next != 60) {  // hop-by-hop and destination options
+      break;
+    }
+    if (count == max_extension_headers || at + 8 > end || at + 8 > l3.size()) {
+      return dropped(DropReason::ip_header_bad);
+    }
+    const std::size_t size = (std::size_t{l3[at + 1]} + 1) << 3U;
+    if (at + size > end || at + size > l3.size()) {
+      return dropped(DropReason::ip_header_bad);
+    }
+    next = l3[at];
+    at += size;
+  }
+  PacketView view;
+  view.is_v6 = true;
+  view.l3 = l3.data();
+  view.l4 = l3.data() + at;
+  view.l3_length = static_cast<std::uint16_t>(end);
+  view.l4_length = static_cast<std::uint16_t>(end - at);
+  view.protocol = next;
+  if (next == protocol_icmp) {
+    view.kind = PacketKind::other_ip;
+    return view;
+  }
+  parse_l4(view, l3.size() - at);
+  if (view.kind == PacketKind::l4 && source == Ipv6Address{}) {
+    return dropped(DropReason::ip_source_bad);  // "::" is legal in neighbour discovery only
+  }
+  return view;
+}
+
+}  // namespace
+
+PacketView parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, ParseOptions options) {
+  if (first_segment.size() < ethernet_header_size) {
+    return dropped(DropReason::frame_too_short);
+  }
+  const auto l3 = first_segment.subspan(ethernet_header_size);
+  const std::size_t length = frame_length - ethernet_header_size;
+  switch (be16(first_segment.data() + 12)) {
+    case Ipv4::ether_type:
+      return parse_v4(l3, length, options);
+    case Ipv6::ether_type:
+      return parse_v6(l3, length);
+    case ether_type_arp: {
+      PacketView view;
+      view.kind = PacketKind::arp;
+      view.l3 = l3.data();
+      view.l3_length = static_cast<std::uint16_t>(l3.size());
+      return view;
+    }
+    default:
+      return dropped(DropReason::ethertype_unsupported);
+  }
+}
+
+}  // namespace steelyard::packet

@@ -1,0 +1,88 @@
+// An IPv4 or IPv6 address and a prefix as the configuration model and the snapshot know them. IPv4 is kept in its
+// IPv4-mapped IPv6 form (RFC 4291 section 2.5.5.2), so that one key type serves both families. This is the model's
+// type; header fields on the wire have their own (packet/headers.h).
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace steelyard::service {
+
+// A value type; any thread.
+class Address {
+ public:
+  constexpr Address() = default;  // "::", the unspecified address
+
+  // Takes the four or sixteen bytes of an address in network order.
+  static Address from_v4(std::span<const std::uint8_t, 4> bytes) {
+    Address address;
+    address.bytes_[10] = address.bytes_[11] = 0xff;
+    std::memcpy(address.bytes_.data() + 12, bytes.data(), 4);
+    return address;
+  }
+  static Address from_v6(std::span<const std::uint8_t, 16> bytes) {
+    Address address;
+    std::memcpy(address.bytes_.data(), bytes.data(), 16);
+    return address;
+  }
+
+  // Reads "192.0.2.1" or "2001:db8::1". Refuses zones, prefixes, IPv4-mapped text and everything else: nullopt.
+  [[nodiscard]] static std::optional<Address> parse(std::string_view text);
+
+  [[nodiscard]] bool is_v4() const {
+    static constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return std::memcmp(bytes_.data(), mapped.data(), mapped.size()) == 0;
+  }
+  [[nodiscard]] bool is_unspecified() const;
+  [[nodiscard]] bool is_multicast() const;
+  [[nodiscard]] bool is_loopback() const;
+  [[nodiscard]] bool is_link_local() const;
+
+  // The address in network order; v4() is meaningful only when is_v4().
+  [[nodiscard]] std::span<const std::uint8_t, 4> v4() const {
+    return std::span<const std::uint8_t, 16>(bytes_).last<4>();
+  }
+  [[nodiscard]] std::span<const std::uint8_t, 16> v6() const { return bytes_; }
+
+  // RFC 5952 text for IPv6, dotted quad for IPv4.
+  [[nodiscard]] std::string to_string() const;
+
+  friend auto operator<=>(const Address&, const Address&) = default;
+
+ private:
+  std::array<std::uint8_t, 16> bytes_{};
+};
+
+// An address with a prefix length counted in the address's own family (0..32 or 0..128). Host bits are kept as given:
+// an interface address such as 192.0.2.7/24 is one of its uses.
+struct Prefix {
+  Address address;
+  std::uint8_t length = 0;
+
+  // Reads "192.0.2.0/24"; a bare address is a host prefix.
+  [[nodiscard]] static std::optional<Prefix> parse(std::string_view text);
+  [[nodiscard]] bool contains(const Address& candidate) const;
+  // The prefix with its host bits cleared.
+  [[nodiscard]] Prefix network() const;
+  [[nodiscard]] std::string to_string() const;
+
+  friend auto operator<=>(const Prefix&, const Prefix&) = default;
+};
+
+}  // namespace steelyard::service
+
+template <>
+struct std::hash<steelyard::service::Address> {
+  std::size_t operator()(const steelyard::service::Address& address) const noexcept {
+    const auto bytes = address.v6();
+    return std::hash<std::string_view>{}({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+};

@@ -1,0 +1,97 @@
+// The configuration as workers see it: an immutable tree that the control side builds, publishes by RCU and frees after
+// every worker has let go of it. Unchanged listeners are shared between snapshots. The only mutable parts are the
+// live server states (written by control, read by workers) and the scheduler scratch (each worker its own).
+// This header knows nobody; it must never grow a pointer to something that lives on the control side.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dataplane/service/address.h"
+#include "dataplane/service/ids.h"
+#include "dataplane/service/listener_index.h"
+
+namespace steelyard::service {
+
+enum class Mode : std::uint8_t { nat, fullnat };
+enum class Scheduler : std::uint8_t { wrr, wlc, rr };
+// What happens to the connections of a server that was removed or turned unhealthy.
+enum class OrphanPolicy : std::uint8_t { run, reset };
+
+// What changes between two configurations: written by control with release stores, read by workers.
+struct ServerState {
+  std::atomic<bool> up{true};
+  // Nanoseconds of the workers' clock when the server came back; 0: no slow start is running.
+  std::atomic<std::uint64_t> recovered_at{0};
+};
+
+struct Server {
+  Address address;
+  std::uint16_t port = 0;     // host order
+  std::uint8_t weight = 100;  // 0..100; 0 takes no new connections
+  BackendId id;
+};
+
+// Live part of a listener. `epoch` grows after every change of a state, so that a worker compares one number.
+struct ListenerState {
+  explicit ListenerState(std::size_t servers) : states(servers) {}
+  std::atomic<std::uint32_t> epoch{1};
+  std::vector<ServerState> states;  // parallel to Listener::servers
+};
+
+struct Listener {
+  ListenerId id;
+  VipKey key;
+  Mode mode = Mode::nat;
+  Scheduler scheduler = Scheduler::wrr;
+  bool running = true;
+  OrphanPolicy on_unhealthy = OrphanPolicy::run;
+  OrphanPolicy on_removed = OrphanPolicy::run;
+  std::chrono::seconds established_timeout{900};
+  std::chrono::seconds udp_timeout{90};
+  std::chrono::seconds persistence_timeout{0};  // 0: off
+  std::chrono::seconds slow_start{0};           // 0: off
+  bool strip_timestamps = true;                 // full NAT: remove the TCP timestamps option from SYNs
+  // Which build of `servers` this is: grows whenever the set, a weight or an order changes.
+  std::uint64_t servers_generation = 0;
+  std::vector<Server> servers;
+  std::shared_ptr<ListenerState> state;
+  // Scheduler memory, one block per worker; a worker writes only its own (schedule/scheduler.h says how much).
+  std::vector<std::shared_ptr<std::uint32_t[]>> scratch;
+};
+
+// A route: `gateway` unspecified means on-link.
+struct Route {
+  Prefix destination;
+  Address gateway;
+  bool on_link = false;
+  PortIndex port;
+};
+
+// An address of the full NAT pool and the port that owns it.
+struct LocalAddress {
+  Address address;
+  PortIndex port;
+};
+
+struct Snapshot {
+  std::uint64_t generation = 0;
+  std::vector<std::shared_ptr<const Listener>> listeners;  // by ListenerId::value; empty slots are null
+  std::shared_ptr<const ListenerIndex> index;              // (VIP, port, protocol) -> ListenerId
+  std::shared_ptr<const EndpointSet> nat_servers;          // server endpoints of `nat` listeners
+  std::shared_ptr<const AddressSet> vips;                  // answered by ARP, ND and ICMP echo
+  std::vector<Route> routes;                               // longest prefix first
+  bool reset_unknown_tcp = true;  // answer a mid-stream TCP packet without a flow by RST instead of dropping it
+  bool pass_unmatched = false;    // hand what nobody claims to the kernel
+
+  [[nodiscard]] const Listener* find(ListenerId id) const {
+    return id.value < listeners.size() ? listeners[id.value].get() : nullptr;
+  }
+};
+
+}  // namespace steelyard::service

@@ -1,0 +1,132 @@
+// What is not layer 4: neighbour messages, echo requests, and everything that is the kernel's.
+#include "dataplane/packet/build.h"
+#include "dataplane/worker/worker.h"
+
+namespace steelyard::worker {
+namespace {
+
+using packet::DropReason;
+using packet::PacketKind;
+
+template <class Family>
+service::Address destination_of(const packet::PacketView& view) {
+  return l4::to_service(view.destination<Family>());
+}
+
+service::Address destination_of(const packet::PacketView& view) {
+  return view.is_v6 ? destination_of<packet::Ipv6>(view) : destination_of<packet::Ipv4>(view);
+}
+
+service::Address address_of(const neighbor::IpKey& key) {
+  return service::Address::from_v6(key.bytes());
+}
+
+}  // namespace
+
+bool Worker::answers_for(const service::Address& address) const {
+  return snapshot_->vips->contains(address) || local_addresses_.contains(address);
+}
+
+bool Worker::is_own(const service::Address& address) const {
+  return own_addresses_.contains(address);
+}
+
+void Worker::handle_other(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link) {
+  if (view.kind == PacketKind::arp) {
+    const auto message = neighbor::parse_arp({view.l3, view.l3_length});
+    return message ? handle_neighbor_message(packet, *message, link) : drop(packet, DropReason::arp_malformed);
+  }
+  if (view.kind == PacketKind::icmp) {
+    return handle_icmp(packet, view, link);
+  }
+  handle_unclaimed(packet, view, link);
+}
+
+void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link) {
+  if (neighbor::is_neighbor_discovery(view)) {
+    const auto message = neighbor::parse_ndp(view, packet->data_len - packet::ethernet_header_size);
+    return message ? handle_neighbor_message(packet, *message, link) : drop(packet, DropReason::ndp_malformed);
+  }
+  if (!answers_for(destination_of(view))) {
+    return handle_unclaimed(packet, view, link);
+  }
+  if (!packet::is_echo_request(view)) {
+    return drop(packet, DropReason::icmp_unsupported);
+  }
+  if (!echo_limit_.allow(now_ns_)) {
+    return drop(packet, DropReason::answer_rate_limited);
+  }
+  if (view.is_v6) {
+    packet::turn_into_echo_reply<packet::Ipv6>(view);
+  } else {
+    packet::turn_into_echo_reply<packet::Ipv4>(view);
+  }
+  // Back where it came from: an echo must work before any route does.
+  auto* frame = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  std::memcpy(frame, frame + 6, 6);
+  std::memcpy(frame + 6, links_[link].mac.data(), 6);
+  packets_.echo_replies.add();
+  transmit(packet, link);
+}
+
+// Learns from the message, answers when it asks for one of ours, and passes it on: copies to the other workers, which
+// have neighbour tables of their own, and the original to the kernel.
+void Worker::handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborMessage& message, std::uint16_t link) {
+  if (answers_for(address_of(message.sender)) && message.sender_mac != links_[link].mac) {
+    packets_.address_conflicts.add();
+  } else {
+    neighbors_.learn(message, link, now_ns_);
+    for (std::size_t worker = 0; worker < hand_off_out_.size(); ++worker) {
+      if (hand_off_out_[worker] == nullptr) {
+        continue;
+      }
+      nic::Packet copy(rte_pktmbuf_copy(packet, generate_->raw(), 0, UINT32_MAX));
+      if (!copy) {
+        continue;
+      }
+      packets_.generated.add();
+      note_of(copy.get()).hops = 0;
+      note_of(copy.get()).port = link;
+      hand_off(copy.release(), service::WorkerId{static_cast<std::uint16_t>(worker)},
+               PacketNote::Purpose::neighbor_message);
+    }
+  }
+  const service::Address target = address_of(message.target);
+  const bool ours = answers_for(target) || (!links_[link].kernel.attached() && is_own(target));
+  if (message.kind == neighbor::NeighborMessage::Kind::request && ours && message.sender != message.target) {
+    std::array<std::uint8_t, neighbor::largest_message> frame{};
+    const std::size_t length = neighbor::build_answer(frame, links_[link].mac, message.target, &message);
+    send_frame(link, std::span(frame).first(length));
+  }
+  if (links_[link].kernel.attached()) {
+    to_kernel(packet, link);
+    return;
+  }
+  packets_.consumed.add();
+  rte_pktmbuf_free(packet);
+}
+
+// Nobody's packet: the kernel's when it is for one of its addresses or a group, else by the `unmatched` policy.
+void Worker::handle_unclaimed(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
+  const service::Address destination = destination_of(view);
+  const bool group = (rte_pktmbuf_mtod(packet, const std::uint8_t*)[0] & 1U) != 0;
+  if (is_own(destination) || group || snapshot_->pass_unmatched) {
+    to_kernel(packet, link);
+    return;
+  }
+  drop(packet, DropReason::unmatched);
+}
+
+void Worker::to_kernel(rte_mbuf* packet, std::uint16_t link) {
+  if (!links_[link].kernel.attached()) {
+    drop(packet, DropReason::kernel_absent);
+    return;
+  }
+  if (!links_[link].kernel.send(packet)) {
+    drop(packet, DropReason::kernel_ring_full);
+    return;
+  }
+  packets_.to_kernel.add();
+}
+
+}  // namespace steelyard::worker

@@ -1,0 +1,245 @@
+// A burst of packets through the three stages - parse, look up, act - and the ways on: a port, another worker, a drop.
+#include <rte_ethdev.h>
+#include <rte_prefetch.h>
+
+#include "dataplane/worker/worker.h"
+
+namespace steelyard::worker {
+namespace {
+
+using packet::DropReason;
+using packet::PacketKind;
+
+// A packet changes hands at most thrice: to its owner, to the client's home, back to the owner.
+constexpr std::uint8_t max_hand_offs = 3;
+
+bool is_group_address(const std::uint8_t* mac) {
+  return (mac[0] & 1U) != 0;
+}
+
+}  // namespace
+
+packet::PacketView Worker::parse(rte_mbuf* packet) {
+  const bool verified = (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+  return packet::parse({rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len}, packet->pkt_len, {verified});
+}
+
+void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
+  std::array<packet::PacketView, burst_size> views;
+  std::array<std::uint64_t, burst_size> hashes;
+  for (rte_mbuf* packet : packets) {
+    rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
+  }
+  for (std::size_t place = 0; place < packets.size(); ++place) {
+    packet::PacketView& view = views[place];
+    view = parse(packets[place]);
+    const auto* frame = rte_pktmbuf_mtod(packets[place], const std::uint8_t*);
+    if (view.kind == PacketKind::l4) [[likely]] {
+      if (std::memcmp(frame, links_[link].mac.data(), 6) != 0) [[unlikely]] {
+        // Layer 4 answers nobody who called everybody (RFC 1122 section 3.2.2): that may be the kernel's.
+        view.kind = is_group_address(frame) ? PacketKind::other_ip : PacketKind::dropped;
+        view.drop = DropReason::not_for_us;
+        continue;
+      }
+      hashes[place] =
+          view.is_v6 ? balancer_.prefetch_index<packet::Ipv6>(view) : balancer_.prefetch_index<packet::Ipv4>(view);
+    } else if (view.kind != PacketKind::dropped && !is_group_address(frame) &&
+               std::memcmp(frame, links_[link].mac.data(), 6) != 0) {
+      view.kind = PacketKind::dropped;
+      view.drop = DropReason::not_for_us;
+    }
+  }
+  for (std::size_t place = 0; place < packets.size(); ++place) {
+    if (views[place].kind == PacketKind::l4) [[likely]] {
+      views[place].is_v6 ? balancer_.prefetch_entry<packet::Ipv6>(hashes[place])
+                         : balancer_.prefetch_entry<packet::Ipv4>(hashes[place]);
+    }
+  }
+  for (std::size_t place = 0; place < packets.size(); ++place) {
+    packet::PacketView& view = views[place];
+    if (view.kind == PacketKind::l4) [[likely]] {
+      note_of(packets[place]).hops = 0;
+      note_of(packets[place]).port = link;
+      act(packets[place], view,
+          view.is_v6 ? balancer_.handle<packet::Ipv6>(view, hashes[place])
+                     : balancer_.handle<packet::Ipv4>(view, hashes[place]));
+    } else if (view.kind == PacketKind::dropped) {
+      drop(packets[place], view.drop);
+    } else {
+      handle_other(packets[place], view, link);
+    }
+  }
+}
+
+void Worker::act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict) {
+  using Kind = l4::Verdict::Kind;
+  switch (verdict.kind) {
+    case Kind::forward:
+      packets_.forwarded.add();
+      forward(packet, verdict.hop);
+      return;
+    case Kind::drop:
+      drop(packet, verdict.reason);
+      return;
+    case Kind::hand_off:
+      hand_off(packet, verdict.worker, PacketNote::Purpose::yours);
+      return;
+    case Kind::ask_home:
+      hand_off(packet, verdict.worker, PacketNote::Purpose::choose_server);
+      return;
+    case Kind::return_to:
+      hand_off(packet, verdict.worker, PacketNote::Purpose::server_chosen, verdict.backend.value);
+      return;
+    case Kind::unclaimed:
+      handle_unclaimed(packet, view, note_of(packet).port);
+      return;
+  }
+}
+
+void Worker::hand_off(rte_mbuf* packet, service::WorkerId to, PacketNote::Purpose purpose, std::uint32_t backend) {
+  PacketNote& note = note_of(packet);
+  if (note.hops >= max_hand_offs || to == id_) {
+    drop(packet, DropReason::reassigned);
+    return;
+  }
+  note.purpose = purpose;
+  ++note.hops;
+  note.from = id_.value;
+  note.backend = backend;
+  if (!hand_off_out_[to.value]->push(packet)) {
+    drop(packet, DropReason::handoff_ring_full);
+    return;
+  }
+  packets_.handed_out.add();
+}
+
+void Worker::handle_handed(rte_mbuf* packet) {
+  const PacketNote note = note_of(packet);
+  packet::PacketView view = parse(packet);
+  if (note.purpose == PacketNote::Purpose::neighbor_message) {
+    const std::size_t available = packet->data_len - packet::ethernet_header_size;
+    const auto message = view.kind == PacketKind::arp ? neighbor::parse_arp({view.l3, view.l3_length})
+                                                      : neighbor::parse_ndp(view, available);
+    if (message) {
+      neighbors_.learn(*message, note.port, now_ns_);
+    }
+    packets_.consumed.add();
+    rte_pktmbuf_free(packet);
+    return;
+  }
+  if (view.kind != PacketKind::l4) {
+    drop(packet, view.kind == PacketKind::dropped ? view.drop : DropReason::reassigned);
+    return;
+  }
+  const auto decide = [&]<class Family>() {
+    switch (note.purpose) {
+      case PacketNote::Purpose::choose_server:
+        return balancer_.decide_for<Family>(view, service::WorkerId{note.from});
+      case PacketNote::Purpose::server_chosen:
+        return balancer_.open_decided<Family>(view, service::BackendId{note.backend});
+      case PacketNote::Purpose::yours:
+      case PacketNote::Purpose::neighbor_message:
+        break;
+    }
+    return balancer_.handle<Family>(view, balancer_.prefetch_index<Family>(view));
+  };
+  act(packet, view,
+      view.is_v6 ? decide.template operator()<packet::Ipv6>() : decide.template operator()<packet::Ipv4>());
+}
+
+// Sends a packet, complete from its IP header on, to a next hop; queues it while that is not resolved.
+void Worker::forward(rte_mbuf* packet, neighbor::HopIndex index) {
+  neighbor::Hop& hop = neighbors_[index];
+  hop.used = true;
+  if (!hop.reachable) [[unlikely]] {
+    if (!neighbors_.wait(index, packet)) {
+      drop(packet, DropReason::neighbor_queue_full);
+    }
+    return;
+  }
+  if (packet->pkt_len > std::size_t{links_[hop.port].mtu} + packet::ethernet_header_size) [[unlikely]] {
+    drop(packet, DropReason::frame_exceeds_mtu);
+    return;
+  }
+  // Destination and source stand side by side in both, twelve bytes.
+  std::memcpy(rte_pktmbuf_mtod(packet, std::uint8_t*), hop.destination.data(), 12);
+  transmit(packet, hop.port);
+}
+
+void Worker::transmit(rte_mbuf* packet, std::uint16_t link) {
+  TransmitBuffer& buffer = transmit_[link];
+  buffer.packets[buffer.count++] = packet;
+  if (buffer.count == burst_size) {
+    flush(link);
+  }
+}
+
+void Worker::flush(std::uint16_t link) {
+  TransmitBuffer& buffer = transmit_[link];
+  if (buffer.count == 0) {
+    return;
+  }
+  const std::span packets = std::span(buffer.packets).first(buffer.count);
+  buffer.count = 0;
+  if (!links_[link].has_queue) {
+    for (rte_mbuf* packet : packets) {
+      if (links_[link].relay->push(packet)) {
+        packets_.relayed_out.add();
+      } else {
+        drop(packet, DropReason::tx_ring_full);
+      }
+    }
+    return;
+  }
+  const std::uint16_t sent = links_[link].port->send(id_.value, packets);
+  packets_.transmitted.add(sent);
+  for (rte_mbuf* packet : packets.subspan(sent)) {
+    drop(packet, DropReason::tx_ring_full);
+  }
+}
+
+void Worker::drop(rte_mbuf* packet, DropReason reason) {
+  packets_.drops[static_cast<std::size_t>(reason)].add();
+  rte_pktmbuf_free(packet);
+}
+
+void Worker::release(rte_mbuf* packet, neighbor::HopIndex hop) {
+  forward(packet, hop);
+}
+
+void Worker::give_up(rte_mbuf* packet, DropReason reason) {
+  drop(packet, reason);
+}
+
+bool Worker::send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) {
+  nic::Packet packet = generate_->allocate();
+  if (!packet) {
+    return false;
+  }
+  auto* frame = reinterpret_cast<std::uint8_t*>(
+      rte_pktmbuf_append(packet.get(), static_cast<std::uint16_t>(packet::ethernet_header_size + ip_packet.size())));
+  if (frame == nullptr) {
+    return false;
+  }
+  packet::store(frame + 12, __builtin_bswap16(is_v6 ? packet::Ipv6::ether_type : packet::Ipv4::ether_type));
+  std::memcpy(frame + packet::ethernet_header_size, ip_packet.data(), ip_packet.size());
+  packets_.generated.add();
+  forward(packet.release(), hop);
+  return true;
+}
+
+void Worker::send_frame(std::uint16_t port, std::span<const std::uint8_t> frame) {
+  nic::Packet packet = generate_->allocate();
+  if (!packet) {
+    return;
+  }
+  char* room = rte_pktmbuf_append(packet.get(), static_cast<std::uint16_t>(frame.size()));
+  if (room == nullptr) {
+    return;
+  }
+  std::memcpy(room, frame.data(), frame.size());
+  packets_.generated.add();
+  transmit(packet.release(), port);
+}
+
+}  // namespace steelyard::worker

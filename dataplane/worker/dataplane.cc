@@ -1,0 +1,454 @@
+#include "dataplane/worker/dataplane.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include <rte_launch.h>
+#include <rte_malloc.h>
+
+namespace steelyard::worker {
+namespace {
+
+constexpr unsigned hand_off_ring_size = 4'096;
+constexpr unsigned relay_ring_size = 4'096;
+constexpr unsigned mailbox_size = 64;
+
+// Memory of a flow table: DPDK's (hugepages when there are some), zeroed and aligned.
+struct FreeFlowMemory {
+  void operator()(std::byte* memory) const { rte_free(memory); }
+};
+using FlowMemory = std::unique_ptr<std::byte, FreeFlowMemory>;
+
+FlowMemory allocate(std::size_t bytes) {
+  FlowMemory memory(static_cast<std::byte*>(rte_zmalloc("flow table", bytes, 64)));
+  if (!memory) {
+    throw std::bad_alloc();
+  }
+  return memory;
+}
+
+template <class Value>
+void fill_randomly(Value& value) {
+  // The kernel's generator never fails for so few bytes once it is seeded.
+  if (getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) {
+    std::abort();
+  }
+}
+
+neighbor::PortAddresses neighbor_view(const PortPlan& plan, const nic::Port& port) {
+  neighbor::PortAddresses view;
+  std::ranges::copy(port.mac().addr_bytes, view.mac.begin());
+  for (const service::Prefix& prefix : plan.addresses) {
+    const int offset = prefix.address.is_v4() ? 96 : 0;
+    view.addresses.push_back(
+        {packet::load<neighbor::IpKey>(prefix.address.v6().data()), static_cast<std::uint8_t>(prefix.length + offset)});
+  }
+  return view;
+}
+
+std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers) {
+  const std::size_t flows = l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
+                            l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6);
+  std::uint16_t mtu = 1500;
+  for (const PortPlan& port : settings.ports) {
+    mtu = std::max(mtu, port.mtu);
+  }
+  const std::size_t buffer = std::size_t{nic::frame_room(mtu)} + 512;
+  const std::size_t buffers = (std::size_t{settings.packet_buffers} + 4'096) * buffer;
+  return static_cast<std::uint32_t>(((flows + buffers) * workers + 8'192 * buffer) / (1024 * 1024) + 64);
+}
+
+}  // namespace
+
+struct Dataplane::PerWorker {
+  PerWorker(std::size_t flows_v4, std::size_t flows_v6)
+      : flows_v4_memory(allocate(l4::FlowTable<packet::Ipv4>::memory_needed(flows_v4))),
+        flows_v6_memory(allocate(l4::FlowTable<packet::Ipv6>::memory_needed(flows_v6))),
+        backends(service::max_backends),
+        active(service::max_backends),
+        others(service::max_backends),
+        schedulers(service::max_listeners + 1) {}
+
+  FlowMemory flows_v4_memory;
+  FlowMemory flows_v6_memory;
+  service::StableArray<l4::BackendCounters> backends;
+  service::StableArray<service::Gauge> active;
+  service::StableArray<service::Gauge> others;
+  service::StableArray<schedule::Scheduler> schedulers;
+  std::unique_ptr<Mailbox> mailbox;
+};
+
+void Dataplane::FreeAligned::operator()(void* memory) const {
+  std::free(memory);
+}
+
+nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings& settings,
+                                                         std::shared_ptr<const service::Snapshot> snapshot) {
+  std::vector<nic::DeviceLock> locks;
+  if (auto folder = nic::make_runtime_folder(settings.run_folder); !folder) {
+    return tl::unexpected(folder.error());
+  }
+  for (const PortPlan& port : settings.ports) {
+    auto lock = nic::DeviceLock::acquire(settings.run_folder, port.device);
+    if (!lock) {
+      return tl::unexpected(lock.error());
+    }
+    locks.push_back(std::move(*lock));
+  }
+  nic::EalSettings eal_settings;
+  eal_settings.hugepages = settings.hugepages;
+  eal_settings.worker_cpus = settings.worker_cpus;
+  eal_settings.memory_mib = memory_mib(settings, settings.worker_cpus.size());
+  for (const PortPlan& port : settings.ports) {
+    if (nic::is_pci_address(port.device)) {
+      eal_settings.pci_addresses.push_back(port.device);
+    }
+  }
+  auto eal = nic::Eal::start(eal_settings);
+  if (!eal) {
+    return tl::unexpected(eal.error());
+  }
+  try {
+    std::unique_ptr<Dataplane> dataplane(new Dataplane(settings, std::move(*eal)));
+    dataplane->locks_ = std::move(locks);
+    dataplane->current_ = std::move(snapshot);
+    dataplane->published_.store(dataplane->current_.get(), std::memory_order_release);
+    if (auto opened = dataplane->open_ports(settings); !opened) {
+      return tl::unexpected(opened.error());
+    }
+    if (auto opened = dataplane->open_exceptions(settings); !opened) {
+      return tl::unexpected(opened.error());
+    }
+    dataplane->make_rings();
+    dataplane->make_workers(settings);
+    if (auto launched = dataplane->launch(); !launched) {
+      return tl::unexpected(launched.error());
+    }
+    return dataplane;
+  } catch (const std::bad_alloc&) {
+    return nic::failure(
+        "not enough memory for the flow tables and packet buffers: lower memory.flows_ipv4, "
+        "memory.flows_ipv6 or memory.packet_buffers, or provide more hugepages");
+  }
+}
+
+Dataplane::Dataplane(const DataplaneSettings& settings, nic::Eal eal)
+    : eal_(std::move(eal)), worker_count_(settings.worker_cpus.size()) {
+  fill_randomly(key_);
+  fill_randomly(seed_);
+  report_.hugepages = eal_.hugepages();
+  const std::size_t size = rte_rcu_qsbr_get_memsize(static_cast<std::uint32_t>(worker_count_));
+  rcu_.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, size)));
+  if (!rcu_) {
+    throw std::bad_alloc();
+  }
+  std::memset(rcu_.get(), 0, size);
+  rte_rcu_qsbr_init(rcu_.get(), static_cast<std::uint32_t>(worker_count_));
+}
+
+Dataplane::~Dataplane() {
+  stop();
+}
+
+nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
+  std::uint16_t largest_mtu = 1280;
+  for (const PortPlan& plan : settings.ports) {
+    largest_mtu = std::max(largest_mtu, plan.mtu);
+  }
+  std::vector<rte_mempool*> receive;
+  for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+    auto pools = nic::WorkerPools::create(
+        {static_cast<std::uint16_t>(worker), settings.packet_buffers, largest_mtu, SOCKET_ID_ANY});
+    if (!pools) {
+      return tl::unexpected(pools.error());
+    }
+    receive.push_back(pools->receive.raw());
+    report_.packet_buffer_bytes += pools->receive.buffer_bytes() * pools->receive.capacity();
+    pools_.push_back(std::move(*pools));
+  }
+  for (const PortPlan& plan : settings.ports) {
+    nic::PortSettings port_settings;
+    port_settings.name = plan.name;
+    port_settings.device = plan.device;
+    port_settings.mtu = plan.mtu;
+    port_settings.workers = static_cast<std::uint16_t>(worker_count_);
+    auto port = nic::Port::open(port_settings, receive);
+    if (!port) {
+      return tl::unexpected(port.error());
+    }
+    ports_.push_back(std::move(*port));
+  }
+  return {};
+}
+
+nic::Result<void> Dataplane::open_exceptions(const DataplaneSettings& settings) {
+  std::vector<nic::ExceptionAttachment> attachments;
+  exception_of_port_.resize(ports_.size());
+  for (std::size_t place = 0; place < ports_.size(); ++place) {
+    const PortPlan& plan = settings.ports[place];
+    if (!plan.exception) {
+      continue;
+    }
+    nic::ExceptionSettings exception;
+    exception.name = plan.exception->name;
+    exception.network_namespace = plan.exception->network_namespace;
+    exception.manage = plan.exception->manage;
+    exception.mac = ports_[place].mac();
+    exception.mtu = plan.mtu;
+    for (const service::Prefix& prefix : plan.addresses) {
+      exception.addresses.push_back(prefix.to_string());
+    }
+    exception.routes = plan.kernel_routes;
+    auto interface = nic::ExceptionInterface::create(exception);
+    if (!interface) {
+      return tl::unexpected(interface.error());
+    }
+    exception_of_port_[place] = attachments.size();
+    attachments.push_back({std::move(*interface), 0});
+  }
+  if (attachments.empty()) {
+    return {};
+  }
+  nic::ExceptionThreadSettings thread_settings;
+  thread_settings.workers = static_cast<std::uint16_t>(worker_count_);
+  nic::MbufPoolSettings pool_settings;
+  pool_settings.name = "exception";
+  pool_settings.buffers = nic::ExceptionThread::buffers_needed(thread_settings, attachments.size());
+  for (const PortPlan& plan : settings.ports) {
+    pool_settings.frame_room = std::max(pool_settings.frame_room, nic::frame_room(plan.mtu));
+  }
+  auto pool = nic::MbufPool::create(pool_settings);
+  if (!pool) {
+    return tl::unexpected(pool.error());
+  }
+  exception_pool_ = std::move(*pool);
+  auto thread = nic::ExceptionThread::start(thread_settings, std::move(attachments), *exception_pool_);
+  if (!thread) {
+    return tl::unexpected(thread.error());
+  }
+  exception_thread_ = std::move(*thread);
+  return {};
+}
+
+void Dataplane::make_rings() {
+  const auto ring = [](const std::string& kind, std::size_t first, std::size_t second, unsigned size) {
+    return std::make_unique<PacketRing>(kind + std::to_string(first) + '_' + std::to_string(second), size);
+  };
+  for (std::size_t from = 0; from < worker_count_; ++from) {
+    for (std::size_t to = 0; to < worker_count_; ++to) {
+      hand_off_.push_back(from == to ? nullptr : ring("hand_off_", from, to, hand_off_ring_size));
+    }
+  }
+  for (std::size_t port = 0; port < ports_.size(); ++port) {
+    for (std::size_t from = 0; from < worker_count_; ++from) {
+      relays_.push_back(from < ports_[port].queue_pairs() ? nullptr : ring("relay_", port, from, relay_ring_size));
+    }
+  }
+}
+
+void Dataplane::make_workers(const DataplaneSettings& settings) {
+  for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+    per_worker_.push_back(std::make_unique<PerWorker>(settings.flows_v4, settings.flows_v6));
+    per_worker_.back()->mailbox = std::make_unique<Mailbox>("mailbox_" + std::to_string(worker), mailbox_size);
+    persistence_.push_back(std::make_unique<l4::PersistenceTable>(settings.persistent_clients, key_));
+  }
+  report_.flow_table_bytes = worker_count_ * (l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
+                                              l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6));
+  std::size_t backends = 1;
+  for (const auto& listener : current_->listeners) {
+    for (const service::Server& server : listener ? listener->servers : std::vector<service::Server>{}) {
+      backends = std::max<std::size_t>(backends, server.id.value + 1);
+    }
+  }
+  commit(current_->listeners.size(), backends);
+  for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+    workers_.push_back(std::make_unique<Worker>(setup_of(worker, settings)));
+  }
+}
+
+WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& settings) {
+  WorkerSetup setup;
+  setup.id = {static_cast<std::uint16_t>(worker)};
+  setup.adaptive = settings.adaptive;
+  for (std::size_t place = 0; place < ports_.size(); ++place) {
+    PortLink link;
+    link.port = &ports_[place];
+    link.mtu = settings.ports[place].mtu;
+    std::ranges::copy(ports_[place].mac().addr_bytes, link.mac.begin());
+    link.has_queue = worker < ports_[place].queue_pairs();
+    // Workers without a queue send through worker 0, which every port has.
+    link.relay = relays_[place * worker_count_ + worker].get();
+    for (std::size_t from = 0; worker == 0 && from < worker_count_; ++from) {
+      if (PacketRing* ring = relays_[place * worker_count_ + from].get(); ring != nullptr) {
+        link.relays_in.push_back(ring);
+      }
+    }
+    if (exception_of_port_[place]) {
+      link.kernel = exception_thread_->channel(static_cast<std::uint16_t>(worker), *exception_of_port_[place]);
+    }
+    setup.links.push_back(std::move(link));
+    setup.neighbor_ports.push_back(neighbor_view(settings.ports[place], ports_[place]));
+    for (const service::Prefix& prefix : settings.ports[place].addresses) {
+      setup.own_addresses.push_back(prefix.address);
+    }
+  }
+  for (std::size_t other = 0; other < worker_count_; ++other) {
+    setup.hand_off_out.push_back(hand_off_[worker * worker_count_ + other].get());
+    setup.hand_off_in.push_back(hand_off_[other * worker_count_ + worker].get());
+  }
+  PerWorker& own = *per_worker_[worker];
+  setup.mailbox = own.mailbox.get();
+  setup.generate = &pools_[worker].generate;
+  setup.local_addresses = settings.local_addresses;
+  setup.published = &published_;
+  setup.rcu = rcu_.get();
+  setup.clock = &clock_;
+  l4::BalancerSetup& balancer = setup.balancer;
+  balancer.worker = setup.id;
+  balancer.workers = worker_count_;
+  balancer.key = key_;
+  balancer.seed = seed_ + worker;
+  balancer.memory_v4 = {own.flows_v4_memory.get(), l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4)};
+  balancer.memory_v6 = {own.flows_v6_memory.get(), l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6)};
+  balancer.flows_v4 = settings.flows_v4;
+  balancer.flows_v6 = settings.flows_v6;
+  balancer.local_addresses = settings.local_addresses;
+  balancer.local_ports = settings.local_ports;
+  for (const auto& table : persistence_) {
+    balancer.persistence.push_back(table.get());
+  }
+  balancer.backends = &own.backends;
+  balancer.active = &own.active;
+  balancer.schedulers = &own.schedulers;
+  balancer.others = &own.others;
+  balancer.others_version = &others_version_;
+  return setup;
+}
+
+nic::Result<void> Dataplane::launch() {
+  for (nic::Port& port : ports_) {
+    if (auto started = port.start(); !started) {
+      return started;
+    }
+    report_.ports.push_back(port.report());
+  }
+  launched_ = true;
+  for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+    struct Start {
+      Worker* worker;
+      const std::atomic<bool>* stop;
+    };
+    auto start = std::make_unique<Start>(Start{workers_[worker].get(), &stop_});
+    const auto body = [](void* argument) {
+      const std::unique_ptr<Start> given(static_cast<Start*>(argument));
+      given->worker->run(*given->stop);
+      return 0;
+    };
+    if (rte_eal_remote_launch(body, start.get(), nic::worker_lcore(static_cast<std::uint16_t>(worker))) != 0) {
+      return nic::failure("cannot start worker " + std::to_string(worker) + " on its core");
+    }
+    start.release();
+  }
+  return {};
+}
+
+void Dataplane::stop() {
+  stop_.store(true, std::memory_order_relaxed);
+  if (launched_) {
+    for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+      rte_eal_wait_lcore(nic::worker_lcore(static_cast<std::uint16_t>(worker)));
+    }
+  }
+  for (nic::Port& port : ports_) {
+    port.stop();
+  }
+  std::array<rte_mbuf*, burst_size> burst;
+  for (const auto* rings : {&hand_off_, &relays_}) {
+    for (const auto& ring : *rings) {
+      for (unsigned count = ring ? ring->pop(burst) : 0; count != 0; count = ring->pop(burst)) {
+        rte_pktmbuf_free_bulk(burst.data(), count);
+      }
+    }
+  }
+  workers_.clear();
+  exception_thread_.reset();
+  ports_.clear();
+}
+
+std::optional<nic::ExceptionCounters> Dataplane::exception_counters(std::size_t port) const {
+  if (!exception_of_port_[port]) {
+    return std::nullopt;
+  }
+  return exception_thread_->counters(*exception_of_port_[port]);
+}
+
+void Dataplane::commit(std::size_t listeners, std::size_t backends) {
+  for (const auto& worker : per_worker_) {
+    worker->schedulers.commit(listeners);
+    worker->backends.commit(backends);
+    worker->active.commit(backends);
+    worker->others.commit(backends);
+  }
+  backends_ = std::max(backends_, backends);
+}
+
+void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
+  std::shared_ptr<const service::Snapshot> old = std::exchange(current_, std::move(snapshot));
+  published_.store(current_.get(), std::memory_order_release);
+  retired_.push_back({std::move(old), rte_rcu_qsbr_start(rcu_.get())});
+  reclaim();
+}
+
+void Dataplane::reclaim() {
+  while (!retired_.empty() && rte_rcu_qsbr_check(rcu_.get(), retired_.front().token, false) == 1) {
+    retired_.pop_front();
+  }
+}
+
+void Dataplane::sum_connections() {
+  if (worker_count_ == 1) {
+    return;  // nobody else's
+  }
+  bool changed = false;
+  for (std::size_t backend = 0; backend < backends_; ++backend) {
+    std::uint32_t sum = 0;
+    for (const auto& worker : per_worker_) {
+      sum += worker->active[backend].get();
+    }
+    for (const auto& worker : per_worker_) {
+      const std::uint32_t others = sum - worker->active[backend].get();
+      if (worker->others[backend].get() != others) {
+        worker->others[backend].set(others);
+        changed = true;
+      }
+    }
+  }
+  if (changed) {
+    others_version_.fetch_add(1, std::memory_order_release);
+  }
+}
+
+std::uint64_t Dataplane::active(service::BackendId backend) const {
+  std::uint64_t sum = 0;
+  for (const auto& worker : per_worker_) {
+    sum += worker->active[backend.value].get();
+  }
+  return sum;
+}
+
+std::uint32_t Dataplane::active(std::size_t worker, service::BackendId backend) const {
+  return per_worker_[worker]->active[backend.value].get();
+}
+
+const l4::BackendCounters& Dataplane::backend(std::size_t worker, service::BackendId backend) const {
+  return per_worker_[worker]->backends[backend.value];
+}
+
+bool Dataplane::post(std::size_t worker, FlowCommand& command) {
+  return per_worker_[worker]->mailbox->push(&command);
+}
+
+}  // namespace steelyard::worker

@@ -1,0 +1,147 @@
+// The whole data plane as control sees it: starts EAL, pools, ports, exception interfaces and workers from plain
+// settings, publishes snapshots, carries commands to workers, and stops it all in the right order. Control thread only,
+// except where said; no call but start() and the destructor waits for a worker.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/nic/eal.h"
+#include "dataplane/nic/exception.h"
+#include "dataplane/nic/exception_thread.h"
+#include "dataplane/nic/lock.h"
+#include "dataplane/nic/pools.h"
+#include "dataplane/nic/port.h"
+#include "dataplane/service/snapshot.h"
+#include "dataplane/worker/worker.h"
+
+namespace steelyard::worker {
+
+struct ExceptionPlan {
+  std::string name;
+  std::string network_namespace;
+  bool manage = true;
+};
+
+struct PortPlan {
+  std::string name;
+  std::string device;
+  std::uint16_t mtu = 1500;
+  std::vector<service::Prefix> addresses;  // host bits are the address
+  std::optional<ExceptionPlan> exception;  // none: no kernel-side interface
+  std::vector<nic::KernelRoute> kernel_routes;
+};
+
+struct DataplaneSettings {
+  nic::Hugepages hugepages = nic::Hugepages::automatic;
+  std::vector<std::uint16_t> worker_cpus;  // one a worker
+  bool adaptive = true;
+  std::size_t flows_v4 = 262'144;         // per worker
+  std::size_t flows_v6 = 65'536;          // per worker
+  std::uint32_t packet_buffers = 16'384;  // per worker
+  std::vector<PortPlan> ports;
+  std::vector<service::Address> local_addresses;
+  l4::PortRange local_ports;
+  std::size_t persistent_clients = 65'536;  // per worker
+  std::string run_folder{nic::runtime_folder};
+};
+
+// What the start-up log tells.
+struct DataplaneReport {
+  bool hugepages = false;
+  std::uint64_t flow_table_bytes = 0;     // all workers
+  std::uint64_t packet_buffer_bytes = 0;  // all workers
+  std::vector<nic::PortReport> ports;
+};
+
+class Dataplane {
+ public:
+  // Everything up to the workers' first turn, with `snapshot` published. Errors are sentences for the administrator.
+  [[nodiscard]] static nic::Result<std::unique_ptr<Dataplane>> start(const DataplaneSettings& settings,
+                                                                     std::shared_ptr<const service::Snapshot> snapshot);
+  ~Dataplane();
+  Dataplane(const Dataplane&) = delete;
+  Dataplane& operator=(const Dataplane&) = delete;
+
+  [[nodiscard]] const DataplaneReport& report() const { return report_; }
+  [[nodiscard]] const Clock& clock() const { return clock_; }
+  [[nodiscard]] std::size_t workers() const { return workers_.size(); }
+  [[nodiscard]] const Worker& worker(std::size_t place) const { return *workers_[place]; }
+  [[nodiscard]] std::size_t ports() const { return ports_.size(); }
+  [[nodiscard]] const nic::Port& port(std::size_t place) const { return ports_[place]; }
+  // Of a port's exception interface; nothing when it has none.
+  [[nodiscard]] std::optional<nic::ExceptionCounters> exception_counters(std::size_t port) const;
+
+  // Makes room for ids up to these, on every worker. Before a snapshot with such ids is published.
+  void commit(std::size_t listeners, std::size_t backends);
+
+  // Swaps the configuration of all workers. The old one is kept until every worker has let go of it.
+  void publish(std::shared_ptr<const service::Snapshot> snapshot);
+  // Frees what nobody reads any more. Call it every few milliseconds.
+  void reclaim();
+  // Snapshots that wait to be freed.
+  [[nodiscard]] std::size_t retired() const { return retired_.size(); }
+
+  // Sums connection counts over workers, for wlc and for control. Call it every 10 ms or more often.
+  void sum_connections();
+  // Connections of a backend over all workers, as of now.
+  [[nodiscard]] std::uint64_t active(service::BackendId backend) const;
+  [[nodiscard]] std::uint32_t active(std::size_t worker, service::BackendId backend) const;
+  [[nodiscard]] const l4::BackendCounters& backend(std::size_t worker, service::BackendId backend) const;
+
+  // Posts a command to a worker. False: its mailbox is full. The command must live until it is done.
+  [[nodiscard]] bool post(std::size_t worker, FlowCommand& command);
+
+ private:
+  struct PerWorker;
+  Dataplane(const DataplaneSettings& settings, nic::Eal eal);
+  nic::Result<void> open_ports(const DataplaneSettings& settings);
+  nic::Result<void> open_exceptions(const DataplaneSettings& settings);
+  void make_rings();
+  void make_workers(const DataplaneSettings& settings);
+  [[nodiscard]] WorkerSetup setup_of(std::size_t worker, const DataplaneSettings& settings);
+  nic::Result<void> launch();
+  void stop();
+
+  nic::Eal eal_;
+  Clock clock_;
+  DataplaneReport report_;
+  packet::HashKey key_;
+  std::uint64_t seed_ = 0;
+  std::size_t worker_count_;
+  std::vector<nic::DeviceLock> locks_;
+  std::vector<nic::WorkerPools> pools_;
+  std::optional<nic::MbufPool> exception_pool_;
+  std::vector<nic::Port> ports_;
+  std::vector<std::optional<std::size_t>> exception_of_port_;
+  std::unique_ptr<nic::ExceptionThread> exception_thread_;
+  std::vector<std::unique_ptr<PerWorker>> per_worker_;
+  // [from * workers + to]
+  std::vector<std::unique_ptr<PacketRing>> hand_off_;
+  // [port * workers + from]; null where `from` has a queue of the port
+  std::vector<std::unique_ptr<PacketRing>> relays_;
+  std::vector<std::unique_ptr<l4::PersistenceTable>> persistence_;
+  std::atomic<std::uint64_t> others_version_{0};
+  std::size_t backends_ = 0;
+  std::shared_ptr<const service::Snapshot> current_;
+  std::atomic<const service::Snapshot*> published_{nullptr};
+  struct Retired {
+    std::shared_ptr<const service::Snapshot> snapshot;
+    std::uint64_t token;
+  };
+  std::deque<Retired> retired_;
+  struct FreeAligned {
+    void operator()(void* memory) const;
+  };
+  std::unique_ptr<rte_rcu_qsbr, FreeAligned> rcu_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::atomic<bool> stop_{false};
+  bool launched_ = false;
+};
+
+}  // namespace steelyard::worker

@@ -1,0 +1,217 @@
+// A worker's turn: every source in order, then timers, mailbox and the quiescent state.
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "dataplane/worker/worker.h"
+
+namespace steelyard::worker {
+namespace {
+
+constexpr std::uint64_t microsecond = 1'000;
+constexpr std::uint64_t millisecond = 1'000 * microsecond;
+// Flows that one turn ends or looks at when their timers come round, and entries that a walk visits: some 10 to 100
+// nanoseconds each, so a tenth of the millisecond that a turn may take.
+constexpr std::size_t expiry_budget = 256;
+constexpr std::size_t walk_budget = 1'024;
+constexpr std::size_t announcements_a_turn = 8;
+// Turns without work before the worker sleeps, and how long it then does: together with the wake-up below 50
+// microseconds, the most that `adaptive` may add.
+constexpr std::size_t turns_before_sleep = 200;
+constexpr long sleep_ns = 30 * 1'000;
+constexpr std::uint64_t echo_replies_per_second = 10'000;
+
+}  // namespace
+
+Worker::Worker(WorkerSetup setup)
+    : id_(setup.id),
+      adaptive_(setup.adaptive),
+      links_(std::move(setup.links)),
+      transmit_(links_.size()),
+      hand_off_out_(std::move(setup.hand_off_out)),
+      hand_off_in_(std::move(setup.hand_off_in)),
+      mailbox_(setup.mailbox),
+      generate_(setup.generate),
+      own_addresses_(setup.own_addresses),
+      local_addresses_(setup.local_addresses),
+      published_(setup.published),
+      rcu_(setup.rcu),
+      clock_(setup.clock),
+      echo_limit_(echo_replies_per_second, echo_replies_per_second / 10),
+      neighbors_(std::move(setup.neighbor_ports), {}, setup.balancer.key, *this),
+      balancer_([this, &setup]() -> const l4::BalancerSetup& {
+        setup.balancer.neighbors = &neighbors_;
+        setup.balancer.output = this;
+        return setup.balancer;
+      }()) {
+  keep_time();
+  adopt_snapshot();
+}
+
+Worker::~Worker() {
+  for (TransmitBuffer& buffer : transmit_) {
+    rte_pktmbuf_free_bulk(buffer.packets.data(), static_cast<unsigned>(buffer.count));
+  }
+}
+
+void Worker::run(const std::atomic<bool>& stop) {
+  prctl(PR_SET_TIMERSLACK, 1UL);  // a sleep of 30 microseconds must not become one of 80
+  rte_rcu_qsbr_thread_register(rcu_, id_.value);
+  rte_rcu_qsbr_thread_online(rcu_, id_.value);
+  std::size_t idle_turns = 0;
+  while (!stop.load(std::memory_order_relaxed)) {
+    idle_turns = turn() != 0 ? 0 : idle_turns + 1;
+    rte_rcu_qsbr_quiescent(rcu_, id_.value);
+    if (adaptive_ && idle_turns >= turns_before_sleep) {
+      idle();
+    }
+  }
+  rte_rcu_qsbr_thread_offline(rcu_, id_.value);
+  rte_rcu_qsbr_thread_unregister(rcu_, id_.value);
+}
+
+std::size_t Worker::turn() {
+  const std::uint64_t begun = clock_->now_ns();
+  keep_time();
+  adopt_snapshot();
+  std::size_t handled = 0;
+  std::array<rte_mbuf*, burst_size> burst;
+  for (std::size_t place = 0; place < links_.size(); ++place) {
+    const auto link = static_cast<std::uint16_t>(place);
+    if (links_[link].has_queue) {
+      const std::uint16_t count = links_[link].port->receive(id_.value, burst);
+      if (count != 0) {
+        packets_.received.add(count);
+        receive(std::span(burst).first(count), link);
+        handled += count;
+      }
+      handled += receive_relayed(link);
+    }
+    handled += receive_from_kernel(link);
+  }
+  handled += receive_handed(burst);
+  if (now_ns_ >= next_expiry_ns_) {
+    next_expiry_ns_ = now_ns_ + millisecond;
+    balancer_.expire(expiry_budget);
+  }
+  if (now_ns_ >= next_neighbor_ns_) {
+    next_neighbor_ns_ = now_ns_ + 50 * millisecond;
+    neighbors_.tick(now_ns_);
+  }
+  if (id_.value == 0) {
+    announce();
+  }
+  serve_mailbox();
+  for (std::size_t link = 0; link < links_.size(); ++link) {
+    flush(static_cast<std::uint16_t>(link));
+  }
+  packets_.waiting.set(static_cast<std::uint32_t>(neighbors_.waiting()));
+  heartbeat_.add();
+  if (handled != 0) {
+    turns_.record(clock_->now_ns() - begun);
+  } else {
+    turns_.idle_turns.add();
+  }
+  return handled;
+}
+
+void Worker::keep_time() {
+  now_ns_ = clock_->now_ns();
+  balancer_.set_time(now_ns_);
+}
+
+// Takes over what control has published. The old snapshot is let go of at the next quiescent state.
+void Worker::adopt_snapshot() {
+  const service::Snapshot* published = published_->load(std::memory_order_acquire);
+  if (published == snapshot_) [[likely]] {
+    return;
+  }
+  const bool new_vips = snapshot_ == nullptr || snapshot_->vips != published->vips;
+  snapshot_ = published;
+  balancer_.set_snapshot(published);
+  if (new_vips) {
+    announced_ = 0;
+  }
+}
+
+// Tells every link who has the VIPs and local addresses now, a few at a time (RFC 5227 section 3, RFC 4861 section
+// 7.2.6): after a failover the switches and routers must not wait for a timeout.
+void Worker::announce() {
+  const auto vips = snapshot_->vips->all();
+  const auto locals = local_addresses_.all();
+  const std::size_t all = vips.size() + locals.size();
+  for (std::size_t done = 0; announced_ < all && done < announcements_a_turn; ++announced_, ++done) {
+    const service::Address& address = announced_ < vips.size() ? vips[announced_] : locals[announced_ - vips.size()];
+    std::array<std::uint8_t, neighbor::largest_message> frame{};
+    for (std::size_t link = 0; link < links_.size(); ++link) {
+      const std::size_t length =
+          neighbor::build_answer(frame, links_[link].mac, packet::load<neighbor::IpKey>(address.v6().data()), nullptr);
+      send_frame(static_cast<std::uint16_t>(link), std::span(frame).first(length));
+    }
+  }
+}
+
+void Worker::serve_mailbox() {
+  if (command_ == nullptr) {
+    std::array<FlowCommand*, 1> posted{};
+    if (mailbox_->pop(posted) == 0) {
+      return;
+    }
+    command_ = posted[0];
+  }
+  if (command_->step(balancer_, walk_budget)) {
+    command_->finish();
+    command_ = nullptr;
+  }
+}
+
+std::size_t Worker::receive_handed(std::span<rte_mbuf*> packets) {
+  std::size_t handled = 0;
+  for (PacketRing* ring : hand_off_in_) {
+    const unsigned count = ring != nullptr ? ring->pop(packets) : 0;
+    packets_.handed_in.add(count);
+    for (unsigned place = 0; place < count; ++place) {
+      if (place + 1 < count) {
+        rte_prefetch0(rte_pktmbuf_mtod(packets[place + 1], void*));
+      }
+      handle_handed(packets[place]);
+    }
+    handled += count;
+  }
+  return handled;
+}
+
+std::size_t Worker::receive_from_kernel(std::uint16_t link) {
+  if (!links_[link].kernel.attached()) {
+    return 0;
+  }
+  std::array<rte_mbuf*, burst_size> burst;
+  const unsigned count = links_[link].kernel.receive(burst);
+  packets_.from_kernel.add(count);
+  for (unsigned place = 0; place < count; ++place) {
+    transmit(burst[place], link);
+  }
+  return count;
+}
+
+std::size_t Worker::receive_relayed(std::uint16_t link) {
+  std::size_t handled = 0;
+  std::array<rte_mbuf*, burst_size> burst;
+  for (PacketRing* ring : links_[link].relays_in) {
+    const unsigned count = ring->pop(burst);
+    packets_.relayed_in.add(count);
+    for (unsigned place = 0; place < count; ++place) {
+      transmit(burst[place], link);
+    }
+    handled += count;
+  }
+  return handled;
+}
+
+void Worker::idle() {
+  rte_rcu_qsbr_thread_offline(rcu_, id_.value);
+  const timespec pause{0, sleep_ns};
+  nanosleep(&pause, nullptr);
+  rte_rcu_qsbr_thread_online(rcu_, id_.value);
+}
+
+}  // namespace steelyard::worker

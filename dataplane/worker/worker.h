@@ -1,0 +1,159 @@
+// One worker: the poll-mode loop that puts the rooms together. Everything it owns is touched by its thread alone,
+// except the counters (read by control), the rings (one producer, one consumer) and the published snapshot (RCU).
+//
+// On the packet path it never allocates, locks, makes a system call or logs. A turn handles at most one burst of each
+// source, so that it stays far below a millisecond (TurnCounters proves it).
+//
+//   loop.cc    the turn: sources in order, timers, mailbox, idling
+//   burst.cc   a burst of packets: parse, look up, act on the verdicts
+//   answers.cc what is not layer 4: ARP, ND, ICMP echo, the kernel
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <rte_mbuf.h>
+#include <rte_rcu_qsbr.h>
+
+#include "dataplane/l4/balancer.h"
+#include "dataplane/neighbor/neighbor_table.h"
+#include "dataplane/nic/exception_thread.h"
+#include "dataplane/nic/port.h"
+#include "dataplane/service/snapshot.h"
+#include "dataplane/worker/clock.h"
+#include "dataplane/worker/command.h"
+#include "dataplane/worker/counters.h"
+#include "dataplane/worker/packet_note.h"
+#include "dataplane/worker/ring.h"
+
+namespace steelyard::worker {
+
+using PacketRing = SpscRing<rte_mbuf>;
+using Mailbox = SpscRing<FlowCommand>;
+
+inline constexpr std::size_t burst_size = 32;
+
+// A port as one worker sees it.
+struct PortLink {
+  const nic::Port* port = nullptr;
+  std::uint16_t mtu = 1500;
+  neighbor::MacAddress mac{};
+  bool has_queue = false;              // queue pair number = worker number
+  PacketRing* relay = nullptr;         // without a queue: to the worker that sends for us
+  std::vector<PacketRing*> relays_in;  // with a queue: from the workers that we send for
+  nic::KernelChannel kernel;
+};
+
+struct WorkerSetup {
+  service::WorkerId id;
+  bool adaptive = true;
+  std::vector<PortLink> links;            // by place in the configuration
+  std::vector<PacketRing*> hand_off_out;  // by worker; null for ourselves
+  std::vector<PacketRing*> hand_off_in;   // by worker; null for ourselves
+  Mailbox* mailbox = nullptr;
+  nic::MbufPool* generate = nullptr;              // buffers for packets the worker makes
+  std::vector<service::Address> own_addresses;    // the ports' own: what they are asked goes to the kernel
+  std::vector<service::Address> local_addresses;  // the full NAT pool: answered by ARP and ND like VIPs
+  std::vector<neighbor::PortAddresses> neighbor_ports;
+  const std::atomic<const service::Snapshot*>* published = nullptr;
+  rte_rcu_qsbr* rcu = nullptr;
+  const Clock* clock = nullptr;
+  l4::BalancerSetup balancer;  // `neighbors` and `output` are filled in by the worker
+};
+
+class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput {
+ public:
+  // Control thread; a snapshot has been published before. Throws std::bad_alloc.
+  explicit Worker(WorkerSetup setup);
+  ~Worker() override;
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // The loop, on the worker's lcore, until `stop`.
+  void run(const std::atomic<bool>& stop);
+  // One turn; returns how many packets it handled. For run(), tests and benchmarks.
+  std::size_t turn();
+  // Handles a burst as if `link` had received it; takes ownership of the packets. For turn() and benchmarks.
+  void receive(std::span<rte_mbuf*> packets, std::uint16_t link);
+
+  // Any thread.
+  [[nodiscard]] const PacketCounters& packets() const { return packets_; }
+  [[nodiscard]] const TurnCounters& turns() const { return turns_; }
+  [[nodiscard]] const l4::BalancerCounters& balancer_counters() const { return balancer_.counters(); }
+  // Grows with every turn: a worker that stands still is stalled.
+  [[nodiscard]] std::uint64_t heartbeat() const { return heartbeat_.get(); }
+  [[nodiscard]] service::WorkerId id() const { return id_; }
+
+  // BalancerOutput and NeighborOutput; on the worker.
+  bool send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) override;
+  void send_frame(std::uint16_t port, std::span<const std::uint8_t> frame) override;
+  void release(rte_mbuf* packet, neighbor::HopIndex hop) override;
+  void give_up(rte_mbuf* packet, packet::DropReason reason) override;
+
+ private:
+  struct TransmitBuffer {
+    std::array<rte_mbuf*, 2 * burst_size> packets;
+    std::size_t count = 0;
+  };
+
+  // loop.cc
+  std::size_t receive_handed(std::span<rte_mbuf*> packets);
+  std::size_t receive_from_kernel(std::uint16_t link);
+  std::size_t receive_relayed(std::uint16_t link);
+  void keep_time();
+  void adopt_snapshot();
+  void announce();
+  void serve_mailbox();
+  void idle();
+
+  // burst.cc
+  void act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict);
+  void handle_handed(rte_mbuf* packet);
+  void forward(rte_mbuf* packet, neighbor::HopIndex hop);
+  void transmit(rte_mbuf* packet, std::uint16_t link);
+  void flush(std::uint16_t link);
+  void hand_off(rte_mbuf* packet, service::WorkerId to, PacketNote::Purpose purpose, std::uint32_t backend = 0);
+  void drop(rte_mbuf* packet, packet::DropReason reason);
+  [[nodiscard]] static packet::PacketView parse(rte_mbuf* packet);
+
+  // answers.cc
+  void handle_other(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);
+  void handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborMessage& message, std::uint16_t link);
+  void handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);
+  void handle_unclaimed(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link);
+  void to_kernel(rte_mbuf* packet, std::uint16_t link);
+  [[nodiscard]] bool answers_for(const service::Address& address) const;
+  [[nodiscard]] bool is_own(const service::Address& address) const;
+
+  service::WorkerId id_;
+  bool adaptive_;
+  std::vector<PortLink> links_;
+  std::vector<TransmitBuffer> transmit_;
+  std::vector<PacketRing*> hand_off_out_;
+  std::vector<PacketRing*> hand_off_in_;
+  Mailbox* mailbox_;
+  FlowCommand* command_ = nullptr;  // under way
+  nic::MbufPool* generate_;
+  service::AddressSet own_addresses_;
+  service::AddressSet local_addresses_;
+  const std::atomic<const service::Snapshot*>* published_;
+  const service::Snapshot* snapshot_ = nullptr;
+  rte_rcu_qsbr* rcu_;
+  const Clock* clock_;
+  std::uint64_t now_ns_ = 0;
+  std::uint64_t next_expiry_ns_ = 0;
+  std::uint64_t next_neighbor_ns_ = 0;
+  std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses
+  l4::RateLimit echo_limit_;
+  neighbor::NeighborTable neighbors_;
+  l4::Balancer balancer_;
+  PacketCounters packets_;
+  TurnCounters turns_;
+  service::Counter heartbeat_;
+};
+
+}  // namespace steelyard::worker

@@ -1,0 +1,1 @@
+steelyard_fuzzer(fuzz_health_http SOURCES ${CMAKE_CURRENT_LIST_DIR}/health_http_fuzzer.cc DEPENDS steelyard_healthcheck)

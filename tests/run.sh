@@ -1,0 +1,158 @@
+#!/bin/bash
+# Everything that has to hold before a change lands: packages, build, formatting, headers that compile alone, the
+# architecture's arrows, unit tests, system tests, a short run of every fuzz target. Run as root (network namespaces).
+#
+#   sudo tests/run.sh [--preset release|debug|asan|tsan] [--unit-only] [--filter REGEX] [--no-fuzz] [--fuzz-seconds N]
+#
+# --filter narrows the system tests. The last line is "N passed, N failed": unit tests, system tests and checks together.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+preset=release
+unit_only=false
+fuzz=true
+fuzz_seconds=30
+filter=
+usage() {
+  sed -n '2,7s/^# \{0,1\}//p' "$0"
+  exit "$1"
+}
+while [[ $# -gt 0 ]]; do
+  case "$1" in
+    --preset) preset=${2:?--preset needs a name}; shift ;;
+    --filter) filter=${2:?--filter needs a regular expression}; shift ;;
+    --fuzz-seconds) fuzz_seconds=${2:?--fuzz-seconds needs a number}; shift ;;
+    --unit-only) unit_only=true ;;
+    --no-fuzz) fuzz=false ;;
+    --help) usage 0 ;;
+    *) usage 2 >&2 ;;
+  esac
+  shift
+done
+case "$preset" in
+  release | debug) ;;
+  # Sanitizers make everything slower; time limits in the tests stretch with this factor.
+  asan | tsan) export STEELYARD_TEST_PATIENCE="${STEELYARD_TEST_PATIENCE:-4}" ;;
+  *) usage 2 >&2 ;;
+esac
+if [[ $preset == tsan ]]; then
+  unit_only=true # ThreadSanitizer and the mappings of a real data plane do not go together
+fi
+if ! $unit_only && [[ $EUID -ne 0 ]]; then
+  echo "tests/run.sh: the system tests make network namespaces: run this as root, or with --unit-only" >&2
+  exit 2
+fi
+
+build=build/$preset
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+passed=0
+failed=0
+failures=()
+
+# check NAME COMMAND...: one check, counted like one test.
+check() {
+  local name=$1
+  shift
+  echo "== $name"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    failures+=("$name")
+  fi
+}
+
+# add NAME PASSED FAILED
+add() {
+  passed=$((passed + $2))
+  failed=$((failed + $3))
+  if [[ $3 -gt 0 ]]; then
+    failures+=("$1")
+  fi
+}
+
+build() {
+  cmake --preset "$preset" && cmake --build --preset "$preset"
+}
+
+sources() {
+  find dataplane control healthcheck certs bench tests \( -name '*.h' -o -name '*.cc' -o -name '*.c' \) -print0 2>/dev/null
+}
+
+formatted() {
+  sources | xargs -0 -r clang-format-14 --dry-run --Werror
+}
+
+# Every gtest program writes its own count; one that crashed has no file, and ctest says so.
+unit_tests() {
+  echo "== unit tests"
+  local counted
+  rm -rf "$build/test-results"
+  if GTEST_OUTPUT="json:$PWD/$build/test-results/" ctest --preset "$preset" -j "$(nproc)" \
+    --output-junit "$results/ctest.xml" --no-tests=error; then :; fi
+  counted=$(python3 tests/count_results.py "$results/ctest.xml" "$build/test-results") || counted="0 1"
+  echo "unit tests: ${counted% *} passed, ${counted#* } failed"
+  # shellcheck disable=SC2086 # two numbers
+  add "unit tests" $counted
+}
+
+system_tests() {
+  echo "== system tests"
+  export STEELYARD="${STEELYARD:-$PWD/$build/control/steelyard}"
+  tests/system/run.py ${filter:+--filter "$filter"} | tee "$results/system" || true
+  local counted
+  counted=$(tail -n 1 "$results/system" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+  # shellcheck disable=SC2086
+  add "system tests" ${counted:-0 1}
+}
+
+fuzz_tests() {
+  local program name corpus
+  check "build fuzz targets" build_fuzz
+  while IFS= read -r program; do
+    name=$(basename "$program")
+    corpus=$results/corpus-$name
+    mkdir -p "$corpus"
+    local seeds=()
+    if [[ -d tests/fuzz/corpus/$name ]]; then
+      seeds=("tests/fuzz/corpus/$name")
+    fi
+    check "$name, $fuzz_seconds s" "$program" -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=4096 \
+      -print_final_stats=0 -verbosity=0 -artifact_prefix="build/fuzz/" "$corpus" "${seeds[@]}"
+  done < <(find build/fuzz -type f -name 'fuzz_*' -perm -u+x | sort)
+}
+
+build_fuzz() {
+  cmake --preset fuzz && cmake --build --preset fuzz
+}
+
+summary() {
+  local name
+  for name in "${failures[@]}"; do
+    echo "failed: $name"
+  done
+  echo "$passed passed, $failed failed"
+}
+
+if [[ $EUID -eq 0 ]]; then
+  deploy/install-deps.sh
+fi
+check "build ($preset)" build
+if [[ $failed -gt 0 ]]; then
+  summary
+  exit 1
+fi
+check "clang-format" formatted
+check "headers compile alone" cmake --build --preset "$preset" --target headers_compile_alone
+check "tests of the architecture check" python3 tests/test_check_architecture.py
+check "architecture" python3 tests/check_architecture.py
+unit_tests
+if ! $unit_only; then
+  system_tests
+fi
+if $fuzz && ! $unit_only; then
+  fuzz_tests
+fi
+summary
+[[ $failed -eq 0 ]]

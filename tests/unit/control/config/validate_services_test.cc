@@ -1,0 +1,255 @@
+// What load balancers, listeners, groups and servers say about each other.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/control/config/config_text.h"
+
+namespace steelyard::control::config {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::errors;
+using testing::findings;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::warnings;
+using testing::with_listener;
+using testing::with_ports;
+
+constexpr std::string_view group = "server_groups: [{name: g, servers: [{address: 10.0.0.7, port: 80}]}]\n";
+
+std::string balancers(std::string_view lines) {
+  return with_ports("load_balancers:\n" + std::string(lines) + std::string(group));
+}
+
+TEST(ValidateServices, AnOrdinaryListenerHasNoFindings) {
+  EXPECT_THAT(findings(with_listener("protocol: tcp, port: 80, server_group: g")), IsEmpty());
+  EXPECT_THAT(warnings(with_listener("protocol: tcp, port: 80, server_port: 8080")),
+              ElementsAre(HasSubstr("server group `g` is used by no listener")));
+}
+
+TEST(ValidateServices, LoadBalancersDifferInNameAndAddress) {
+  EXPECT_THAT(errors(balancers("  - {name: a, address: 192.0.2.10}\n"
+                               "  - {name: a, address: 192.0.2.11}\n"
+                               "  - {name: b, address: 192.0.2.10}\n")),
+              ElementsAre(HasSubstr("3:5: error: a second load balancer is named `a`, after line 2"),
+                          HasSubstr("4:24: error: address 192.0.2.10 already belongs to load balancer `a` in line 2")));
+}
+
+TEST(ValidateServices, TheGatewayIsNoServiceAddress) {
+  EXPECT_THAT(errors(with_ports("gateway: 192.0.2.1\nload_balancers: [{name: a, address: 192.0.2.1}]\n")),
+              ElementsAre(HasSubstr("2:37: error: address 192.0.2.1 is the next hop of a route")));
+}
+
+TEST(ValidateServices, ListenersOfOneAddressDifferInPortOrProtocol) {
+  EXPECT_THAT(errors(balancers("  - name: a\n"
+                               "    address: 192.0.2.10\n"
+                               "    listeners:\n"
+                               "      - {protocol: tcp, port: 80, server_group: g}\n"
+                               "      - {protocol: udp, port: 80, server_group: g}\n"
+                               "      - {protocol: tcp, port: 81, server_group: g}\n"
+                               "      - {protocol: tcp, port: 80, server_group: g}\n")),
+              ElementsAre("8:31: error: listener tcp 192.0.2.10:80 already stands in line 5; allowed: one listener per "
+                          "address, port and protocol"));
+}
+
+TEST(ValidateServices, AllowedPortsRefuseOtherListeners) {
+  const auto text = [](std::string_view port) {
+    return "allowed_ports: [80, 443, 2800-3300]\n" +
+           with_listener("protocol: tcp, server_group: g, port: " + std::string(port));
+  };
+  for (const char* port : {"80", "443", "2800", "3300"}) {
+    EXPECT_THAT(errors(text(port)), IsEmpty()) << port;
+  }
+  for (const char* port : {"81", "2799", "3301"}) {
+    EXPECT_THAT(errors(text(port)), ElementsAre(HasSubstr("is not in `allowed_ports`; allowed: 80, 443, 2800-3300")))
+        << port;
+  }
+}
+
+TEST(ValidateServices, AListenersGroupMustExist) {
+  EXPECT_THAT(errors(with_listener("protocol: tcp, port: 80, server_group: h1")),
+              ElementsAre("6:49: error: there is no server group `h1`; allowed: a name of `server_groups`"));
+}
+
+TEST(ValidateServices, AnUnreadableGroupNameDoesNotMakeItsUsersWrong) {
+  EXPECT_THAT(errors(with_ports("load_balancers: [{name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, "
+                                "server_group: g}]}]\nserver_groups: [{nam: g, servers: []}]\n")),
+              ElementsAre(HasSubstr("2:17: error: `name` is missing"), HasSubstr("2:18: error: unknown key `nam`")));
+}
+
+TEST(ValidateServices, ADefaultGroupMustExistWhereServerPortIsUsed) {
+  EXPECT_THAT(
+      errors(
+          balancers("  - {name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_port: 81}]}\n")),
+      ElementsAre(HasSubstr("2:87: error: `server_port` uses the default group, but the load balancer has no")));
+}
+
+TEST(ValidateServices, GroupsAndServersStandOnce) {
+  EXPECT_THAT(errors(with_ports("server_groups:\n"
+                                "  - name: g\n"
+                                "    servers:\n"
+                                "      - {name: a, address: 10.0.0.7, port: 80}\n"
+                                "      - {name: b, address: 10.0.0.7, port: 81}\n"
+                                "      - {name: a, address: 10.0.0.8, port: 80}\n"
+                                "      - {address: 10.0.0.7, port: 80}\n"
+                                "  - {name: g, servers: []}\n"
+                                "load_balancers: [{name: a, address: 192.0.2.10, default_group: [{address: 10.0.0.7}, "
+                                "{address: 10.0.0.7}]}]\n")),
+              ElementsAre(HasSubstr("6:9: error: a second server of the group is named `a`, after line 4"),
+                          HasSubstr("7:9: error: server 10.0.0.7:80 already stands in line 4"),
+                          HasSubstr("8:5: error: a second server group is named `g`, after line 2"),
+                          HasSubstr("9:86: error: server 10.0.0.7 already stands in line 9")));
+}
+
+TEST(ValidateServices, ServersAreOfTheListenersFamily) {
+  EXPECT_THAT(
+      errors(with_ports(
+          "load_balancers:\n"
+          "  - {name: a, address: '2001:db8::10', listeners: [{protocol: tcp, port: 80, server_group: g}]}\n" +
+          std::string(group))),
+      ElementsAre(HasSubstr(
+          "2:92: error: listener tcp [2001:db8::10]:80 is IPv6, but server 10.0.0.7 (line 3) of group `g` is IPv4")));
+}
+
+TEST(ValidateServices, FullNatNeedsALocalAddressOfItsFamily) {
+  EXPECT_THAT(errors(with_listener("protocol: tcp, port: 80, server_group: g, mode: fullnat")), IsEmpty());
+  EXPECT_THAT(errors(with_ports("local_addresses: [10.0.0.100]\n"
+                                "load_balancers:\n"
+                                "  - {name: a, address: '2001:db8::10', listeners: [{protocol: tcp, port: 80, "
+                                "server_group: g, mode: fullnat}]}\n"
+                                "server_groups: [{name: g, servers: [{address: '2001:db8:1::7', port: 80}]}]\n")),
+              ElementsAre(HasSubstr("3:52: error: mode fullnat needs an IPv6 address in `local_addresses`")));
+}
+
+TEST(ValidateServices, AServerThatIsAListenerIsALoop) {
+  const auto text = [](std::string_view mode) {
+    return with_ports(
+        "local_addresses: [10.0.0.100]\n"
+        "load_balancers:\n"
+        "  - {name: a, address: 10.0.1.10, listeners: [{protocol: tcp, port: 80, server_group: g, mode: " +
+        std::string(mode) +
+        "}]}\n"
+        "server_groups: [{name: g, servers: [{address: 10.0.1.10, port: 80}]}]\n");
+  };
+  for (const char* mode : {"nat", "fullnat"}) {
+    EXPECT_THAT(errors(text(mode)),
+                ElementsAre(HasSubstr(
+                    "4:37: error: server 10.0.1.10:80 is itself the listener tcp 10.0.1.10:80 in line 3: a loop")));
+  }
+}
+
+TEST(ValidateServices, AServerOnTheAddressOfALoadBalancerIsWarnedOf) {
+  EXPECT_THAT(findings(with_ports(
+                  "load_balancers:\n"
+                  "  - {name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: g}]}\n"
+                  "  - {name: b, address: 10.9.9.9}\n"
+                  "server_groups: [{name: g, servers: [{address: 10.9.9.9, port: 80}]}]\n")),
+              ElementsAre(HasSubstr("4:37: warning: server 10.9.9.9 is also the address of a load balancer")));
+}
+
+TEST(ValidateServices, AServerMustNotBeOneOfOurOwnAddresses) {
+  EXPECT_THAT(
+      errors(with_ports(
+          "local_addresses: [10.0.0.100]\n"
+          "server_groups: [{name: g, servers: [{address: 10.0.0.2, port: 80}, {address: 10.0.0.100, port: 80}]}]\n")),
+      ElementsAre(HasSubstr("2:37: error: server 10.0.0.2 is a port's address of this balancer"),
+                  HasSubstr("2:68: error: server 10.0.0.100 is a local address of this balancer")));
+}
+
+TEST(ValidateServices, ASharedEndpointInNatModeIsWarnedOf) {
+  const auto text = [](std::string_view second) {
+    return balancers(
+        "  - name: a\n"
+        "    address: 192.0.2.10\n"
+        "    default_group: [{address: 10.0.0.7}]\n"
+        "    listeners:\n"
+        "      - {protocol: tcp, port: 80, server_group: g}\n"
+        "      - {" +
+        std::string(second) + "}\n");
+  };
+  EXPECT_THAT(warnings(text("protocol: tcp, port: 81, server_group: g")),
+              ElementsAre(HasSubstr("7:9: warning: listener tcp 192.0.2.10:81 shares group `g` as a whole with "
+                                    "listener tcp 192.0.2.10:80 in mode nat")));
+  EXPECT_THAT(
+      warnings(text("protocol: tcp, port: 81, server_port: 80")),
+      ElementsAre(HasSubstr(
+          "7:9: warning: listener tcp 192.0.2.10:81 shares server 10.0.0.7:80 with listener tcp 192.0.2.10:80")));
+  EXPECT_THAT(warnings(text("protocol: tcp, port: 81, server_port: 82")), IsEmpty());
+  EXPECT_THAT(warnings(text("protocol: udp, port: 80, server_group: g")), IsEmpty());
+  EXPECT_THAT(
+      warnings("local_addresses: [10.0.0.100]\n" + text("protocol: tcp, port: 81, server_group: g, mode: fullnat")),
+      IsEmpty());
+}
+
+TEST(ValidateServices, ClientsOnTheServersNetworkAreWarnedOfInNatMode) {
+  const auto text = [](std::string_view vip, std::string_view mode) {
+    return with_ports(
+        "local_addresses: [10.0.0.100]\n"
+        "load_balancers: [{name: a, address: " +
+        std::string(vip) + ", listeners: [{protocol: tcp, port: 80, server_group: g, mode: " + std::string(mode) +
+        "}]}]\n" + std::string(group));
+  };
+  EXPECT_THAT(findings(text("10.0.0.50", "nat")),
+              ElementsAre(HasSubstr("warning: server 10.0.0.7 of listener tcp 10.0.0.50:80 is on network 10.0.0.0/24 "
+                                    "of the listener's address")));
+  EXPECT_THAT(findings(text("10.0.0.50", "fullnat")), IsEmpty());
+  EXPECT_THAT(findings(text("192.0.2.50", "nat")), IsEmpty());
+  EXPECT_THAT(findings(text("203.0.113.50", "nat")), IsEmpty());
+}
+
+TEST(ValidateServices, TheOnlyNetworkIsSharedWithClientsOfARoutedAddress) {
+  EXPECT_THAT(
+      findings("ports: [{name: wan, device: net_null0, addresses: [10.0.0.2/24]}]\n"
+               "load_balancers: [{name: a, address: 203.0.113.9, listeners: [{protocol: tcp, port: 80, server_group: "
+               "g}]}]\n" +
+               std::string(group)),
+      ElementsAre(HasSubstr(
+          "2:62: warning: server 10.0.0.7 of listener tcp 203.0.113.9:80 is on network 10.0.0.0/24, the only one")));
+}
+
+TEST(ValidateServices, ListenersWithoutUsableServersAreWarnedOf) {
+  const auto text = [](std::string_view servers) {
+    return with_ports(
+        "load_balancers: [{name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: g}]}]\n"
+        "server_groups: [{name: g, servers: [" +
+        std::string(servers) + "]}]\n");
+  };
+  EXPECT_THAT(findings(text("")),
+              ElementsAre("2:17: warning: group `g` has no servers: listener tcp 192.0.2.10:80 refuses everybody"));
+  EXPECT_THAT(
+      findings(text("{address: 10.0.0.7, port: 80, weight: 0}")),
+      ElementsAre(
+          "2:17: warning: every server of group `g` has weight 0: listener tcp 192.0.2.10:80 refuses new connections"));
+}
+
+TEST(ValidateServices, AnUnusedGroupIsWarnedOf) {
+  EXPECT_THAT(findings(with_ports(group)), ElementsAre("1:17: warning: server group `g` is used by no listener"));
+}
+
+TEST(ValidateServices, WhatIdsCannotCountIsRefused) {
+  Config config;
+  config.ports.resize(1);
+  config.server_groups.resize(1);
+  config.server_groups[0].name = "g";
+  config.server_groups[0].servers.resize(300);
+  config.load_balancers.resize(1);
+  config.load_balancers[0].address = *Address::parse("192.0.2.10");
+  for (std::uint32_t port = 1; port <= 65535; ++port) {
+    Listener listener;
+    listener.port = static_cast<std::uint16_t>(port);
+    listener.server_group = "g";
+    config.load_balancers[0].listeners.push_back(listener);
+  }
+  Report report("f");
+  validate(config, {}, report);
+  std::vector<std::string> lines;
+  for (const Diagnostic& diagnostic : report.take()) {
+    lines.push_back(to_string(diagnostic));
+  }
+  EXPECT_THAT(lines, ::testing::Contains(
+                         "f: error: the servers of all listeners together are 19660500; allowed: at most 16777216"));
+}
+
+}  // namespace
+}  // namespace steelyard::control::config
