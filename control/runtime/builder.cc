@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "dataplane/schedule/scheduler.h"
+#include "dataplane/worker/scratch.h"
 
 namespace steelyard::control {
 namespace {
@@ -229,7 +229,7 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   } else {
     built->servers_generation = generation_;
     built->state = std::make_shared<service::ListenerState>(built->servers.size());
-    const std::size_t words = schedule::scratch_words(built->scheduler, built->servers.size());
+    const std::size_t words = worker::scratch_words(built->scheduler, built->servers.size());
     for (std::size_t worker = 0; worker < workers_; ++worker) {
       built->scratch.push_back(std::make_unique<std::uint32_t[]>(words));
     }

@@ -302,6 +302,7 @@ json::value stats(const Runtime& runtime) {
                       {"listeners", std::move(listeners)},
                       {"ports", std::move(ports)},
                       {"health_checks", checks_to_json(runtime.checker().counters())},
+                      {"adoption_ms", static_cast<double>(dataplane.adoption_ns()) / 1e6},
                       {"retired_snapshots", dataplane.retired()}};
 }
 

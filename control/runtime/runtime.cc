@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <iostream>
@@ -41,6 +42,22 @@ std::vector<std::uint16_t> cpus_of(const config::Workers& workers) {
     chosen.push_back(available[available.size() - 1 - worker % available.size()]);
   }
   return chosen;
+}
+
+// Sockets that probes may hold at once: what the process may open, less a reserve for everything else. Raises the soft
+// limit to the hard one first.
+std::size_t probe_sockets() {
+  constexpr rlim_t reserve = 1'024;
+  constexpr rlim_t most = 8'192;  // 10,000 silent UDP servers at the default timeout need about 7,000
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return reserve;
+  }
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return std::clamp<rlim_t>(limit.rlim_cur > reserve ? limit.rlim_cur - reserve : 64, 64, most);
 }
 
 worker::DataplaneSettings settings_of(const config::Config& config, const RunOptions& options) {
@@ -123,7 +140,7 @@ void Runtime::start_services() {
   timers_ = std::make_unique<healthcheck::AsioTimers>(io_);
   prober_ = std::make_unique<healthcheck::SocketProber>(io_, *timers_);
   checker_ = std::make_unique<healthcheck::Checker>(
-      *prober_, *timers_, healthcheck::Limits{}, std::random_device{}(),
+      *prober_, *timers_, healthcheck::Limits{probe_sockets()}, std::random_device{}(),
       [this](healthcheck::TargetId target, const healthcheck::TargetStatus& status) {
         on_health_change(target, status);
       });

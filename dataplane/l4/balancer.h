@@ -66,6 +66,7 @@ struct BalancerSetup {
   std::span<std::byte> memory_v6;
   std::size_t flows_v4 = 0;
   std::size_t flows_v6 = 0;
+  std::vector<service::Address> own_addresses;  // the ports' own: never a flow's, whoever talks to them
   std::vector<service::Address> local_addresses;
   PortRange local_ports;
   std::vector<PersistenceTable*> persistence;                 // by worker
@@ -99,12 +100,23 @@ class Balancer {
     flows.prefetch_index(hash);
     return hash;
   }
+  // What the second stage found out. With `ask_second` prefetch_second() tells more once the other packets have had
+  // their turn.
+  static constexpr std::uint32_t no_candidate = FlowIndexTable::none;
   template <class Family>
-  void prefetch_entry(std::uint64_t hash) const {
-    table<Family>().prefetch_entry(hash);
+  [[nodiscard]] FlowIndexTable::Candidate prefetch_entry(std::uint64_t hash) const {
+    return table<Family>().prefetch_entry(hash);
+  }
+  template <class Family>
+  [[nodiscard]] std::uint32_t prefetch_second(std::uint64_t hash) const {
+    return table<Family>().prefetch_second(hash);
   }
   template <class Family>
   [[nodiscard]] Verdict handle(packet::PacketView& view, std::uint64_t hash);
+  // The fast path of handle(): a packet in the middle of a flow whose next hop is known is rewritten, and the hop is
+  // returned. None (0): it was not such a packet, nothing was touched, and handle() is to be called.
+  template <class Family>
+  [[nodiscard]] neighbor::HopIndex forward_known(packet::PacketView& view, std::uint32_t candidate);
 
   // A first packet for which another worker asks us, the client's home, to choose the server. `asker` gets it back.
   template <class Family>
@@ -163,7 +175,7 @@ class Balancer {
   template <class Family>
   void count(const Flow<Family>& flow, Side from, std::uint16_t bytes);
   template <class Family>
-  [[nodiscard]] std::optional<neighbor::HopIndex> hop_of(Flow<Family>& flow, Side towards);
+  [[nodiscard]] neighbor::HopIndex hop_of(Flow<Family>& flow, Side towards);
 
   // opening.cc: packets without a flow.
   template <class Family>
@@ -229,6 +241,7 @@ class Balancer {
   Tick tick_;
   FlowTable<packet::Ipv4> v4_;
   FlowTable<packet::Ipv6> v6_;
+  service::AddressSet own_addresses_;
   LocalAddressPool pool_;
   service::StableArray<schedule::Scheduler>& schedulers_;  // by listener id
   std::vector<PersistenceTable*> persistence_;

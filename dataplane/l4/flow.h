@@ -14,6 +14,8 @@
 //   IPv6: the same with 16-byte addresses, 112 bytes used of 128 = two cache lines.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/packet/family.h"
@@ -37,6 +39,9 @@ enum class FlowState : std::uint8_t {
 
 // Which side a packet comes from.
 enum class Side : std::uint8_t { client, server };
+
+[[nodiscard]] constexpr std::size_t number(Side side) { return static_cast<std::size_t>(side); }
+[[nodiscard]] constexpr Side opposite(Side side) { return static_cast<Side>(number(side) ^ 1U); }
 
 // Index of a flow in its table.
 struct FlowIndex {
@@ -81,11 +86,31 @@ struct alignas(64) Flow {
   }
   [[nodiscard]] bool half_open() const { return state() == FlowState::syn_sent || state() == FlowState::syn_received; }
 
+  // The tuple of packets that come from a side. Addresses and ports stand in the entry so that their places follow from
+  // the side: half of the packets come from either, in no order, and a branch would be mispredicted as often as not.
+  [[nodiscard]] packet::Tuple<Family> tuple_from(Side side) const {
+    const auto* bytes = reinterpret_cast<const std::byte*>(this);
+    const std::byte* ports = bytes + 4 * sizeof(Address);
+    return {packet::load<Address>(bytes + 3 * sizeof(Address) * number(side)),
+            packet::load<Address>(bytes + sizeof(Address) * (1 + number(side))),
+            packet::load<std::uint16_t>(ports + 6 * number(side)),
+            packet::load<std::uint16_t>(ports + 2 + 2 * number(side)), protocol()};
+  }
+  // By side, for the same reason.
+  [[nodiscard]] packet::Sequence& sequence_end(Side side) { return this->*sequence_ends[number(side)]; }
+  [[nodiscard]] packet::Sequence& acknowledgment(Side side) { return this->*acknowledgments[number(side)]; }
+  [[nodiscard]] std::uint16_t& hop_towards(Side side) { return this->*hops[number(side)]; }
+
   // The tuple of packets that come from the client, and of those from the server.
   [[nodiscard]] packet::Tuple<Family> client_side() const { return {client, vip, client_port, vip_port, protocol()}; }
   [[nodiscard]] packet::Tuple<Family> server_side() const {
     return {server, local, server_port, local_port, protocol()};
   }
+
+ private:
+  static constexpr std::array sequence_ends{&Flow::client_sequence_end, &Flow::server_sequence_end};
+  static constexpr std::array acknowledgments{&Flow::client_acknowledgment, &Flow::server_acknowledgment};
+  static constexpr std::array hops{&Flow::client_hop, &Flow::server_hop};
 };
 
 static_assert(sizeof(Flow<packet::Ipv4>) == 64);

@@ -5,9 +5,10 @@
 //
 // A tuple has a first and a second bucket; an entry goes to its second one only when the first is full, and the first
 // then counts it in `overflow`, so that a lookup, hit or miss, normally ends after one cache line. Ten slots a bucket
-// and 0.8 mean load give 16 bytes a flow; with two choices of ten slots the chance that both are full stays below one
-// in a million at that load, and it is reported like a full table. Nothing moves after it was inserted, so a worker may
-// prefetch a bucket and read it later in the burst.
+// and 0.8 mean load give 16 bytes a flow. At that load one insertion in ten finds both buckets full; then one of their
+// twenty entries moves to its own other bucket (cuckoo hashing, one step), which fails less than once in a million
+// million times and is reported like a full table. Only insertions move entries, so a worker may prefetch a bucket and
+// read it later in the burst; what it remembers meanwhile must be flows, never slots.
 #pragma once
 
 #include <emmintrin.h>
@@ -43,6 +44,30 @@ class FlowIndexTable {
 
   void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[first(hash)]); }
 
+  // The value of the first entry whose tag fits, for a prefetch; `none` when there is no such entry, or when it could
+  // only be in the second bucket: that is then prefetched, and candidate_in_second() may be asked some time later.
+  static constexpr std::uint32_t none = 0xffffffffU;
+  struct Candidate {
+    std::uint32_t value = none;
+    bool ask_second = false;
+  };
+  [[nodiscard]] Candidate candidate(std::uint64_t hash) const {
+    const Bucket& bucket = buckets_[first(hash)];
+    if (const std::uint32_t mask = matching(bucket, tag(hash)); mask != 0) [[likely]] {
+      return {bucket.values[static_cast<std::size_t>(std::countr_zero(mask))], false};
+    }
+    if (bucket.overflow == 0) {
+      return {};
+    }
+    __builtin_prefetch(&buckets_[second(hash)]);
+    return {none, true};
+  }
+  [[nodiscard]] std::uint32_t candidate_in_second(std::uint64_t hash) const {
+    const Bucket& bucket = buckets_[second(hash)];
+    const std::uint32_t mask = matching(bucket, tag(hash));
+    return mask != 0 ? bucket.values[static_cast<std::size_t>(std::countr_zero(mask))] : none;
+  }
+
   // Calls `matches(value)` for every entry whose tag fits, until it returns true; returns whether it did.
   template <class Matches>
   [[nodiscard]] bool find(std::uint64_t hash, Matches&& matches) const {
@@ -53,17 +78,27 @@ class FlowIndexTable {
     return bucket.overflow != 0 && probe(buckets_[second(hash)], tag(hash), matches);
   }
 
-  // False when both buckets are full.
-  [[nodiscard]] bool insert(std::uint64_t hash, std::uint32_t value) {
+  // False when both buckets are full and nothing in them can move. `hash_of(value)` is the hash that an entry was
+  // inserted with.
+  template <class HashOf>
+  [[nodiscard]] bool insert(std::uint64_t hash, std::uint32_t value, HashOf&& hash_of) {
     Bucket& bucket = buckets_[first(hash)];
     if (place(bucket, tag(hash), value)) {
       return true;
     }
-    if (!place(buckets_[second(hash)], tag(hash), value)) {
-      return false;
+    Bucket& other = buckets_[second(hash)];
+    if (place(other, tag(hash), value)) {
+      ++bucket.overflow;
+      return true;
     }
-    ++bucket.overflow;
-    return true;
+    if (move_one_out_of(bucket, hash_of)) {
+      return place(bucket, tag(hash), value);
+    }
+    if (move_one_out_of(other, hash_of) && place(other, tag(hash), value)) {
+      ++bucket.overflow;
+      return true;
+    }
+    return false;
   }
 
   // Removes an entry that was inserted with the same hash.
@@ -101,6 +136,23 @@ class FlowIndexTable {
       if (matches(bucket.values[static_cast<std::size_t>(std::countr_zero(mask))])) {
         return true;
       }
+    }
+    return false;
+  }
+
+  // Makes room in a full bucket: the first entry whose other bucket has a free slot goes there.
+  template <class HashOf>
+  [[nodiscard]] bool move_one_out_of(Bucket& bucket, HashOf& hash_of) {
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+      const std::uint64_t hash = hash_of(bucket.values[slot]);
+      Bucket& home = buckets_[first(hash)];
+      const bool leaves_home = &home == &bucket;
+      if (!place(leaves_home ? buckets_[second(hash)] : home, bucket.tags[slot], bucket.values[slot])) {
+        continue;
+      }
+      home.overflow += leaves_home ? 1U : ~0U;
+      bucket.tags[slot] = 0;
+      return true;
     }
     return false;
   }

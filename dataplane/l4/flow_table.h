@@ -48,28 +48,35 @@ class FlowTable {
   [[nodiscard]] std::uint64_t hash_of(const PacketTuple& tuple) const { return packet::hash(key_, tuple); }
   void prefetch_index(std::uint64_t hash) const { index_.prefetch(hash); }
 
-  // Prefetches the first entry whose tag fits: the second stage of a burst.
-  void prefetch_entry(std::uint64_t hash) const {
-    (void)index_.find(hash, [this](std::uint32_t value) {
-      __builtin_prefetch(&entries_[value >> 1U], 1);
-      if constexpr (sizeof(Entry) > 64) {
-        __builtin_prefetch(reinterpret_cast<const std::byte*>(&entries_[value >> 1U]) + 64, 1);
-      }
-      return true;
-    });
+  // Finds the first entry whose tag fits and prefetches it: the second stage of a burst. What it found is verified
+  // by who uses it later. With `ask_second` it is not known yet: prefetch_second() goes on after other packets had their turn.
+  using Candidate = FlowIndexTable::Candidate;
+  static constexpr std::uint32_t no_candidate = FlowIndexTable::none;
+  [[nodiscard]] Candidate prefetch_entry(std::uint64_t hash) const {
+    const Candidate found = index_.candidate(hash);
+    prefetch_value(found.value);
+    return found;
   }
+  [[nodiscard]] std::uint32_t prefetch_second(std::uint64_t hash) const {
+    const std::uint32_t value = index_.candidate_in_second(hash);
+    prefetch_value(value);
+    return value;
+  }
+
+  // What an index value says. The flow may be gone, or be another one, since the value was found.
+  [[nodiscard]] static Side side_of(std::uint32_t value) { return static_cast<Side>(value & 1U); }
+  [[nodiscard]] static FlowIndex flow_of(std::uint32_t value) { return {value >> 1U}; }
 
   [[nodiscard]] std::optional<Hit> find(const PacketTuple& tuple, std::uint64_t hash) const {
     std::uint32_t found = 0;
     const bool hit = index_.find(hash, [&](std::uint32_t value) {
       found = value;
-      const Entry& flow = entries_[value >> 1U];
-      return (value & 1U) == 0 ? flow.client_side() == tuple : flow.server_side() == tuple;
+      return entries_[value >> 1U].tuple_from(side_of(value)) == tuple;
     });
     if (!hit) {
       return std::nullopt;
     }
-    return Hit{FlowIndex{found >> 1U}, (found & 1U) == 0 ? Side::client : Side::server};
+    return Hit{FlowIndex{found >> 1U}, side_of(found)};
   }
   [[nodiscard]] std::optional<Hit> find(const PacketTuple& tuple) const { return find(tuple, hash_of(tuple)); }
 
@@ -86,18 +93,26 @@ class FlowTable {
     const std::uint32_t slot = free_ != no_slot ? free_ : used_;
     const std::uint32_t next_free = free_ != no_slot ? entries_[slot].next : no_slot;
     const std::uint64_t client_hash = hash_of(flow.client_side());
-    if (!index_.insert(client_hash, slot << 1U)) {
+    const auto hash_of_value = [this](std::uint32_t value) {
+      return hash_of(entries_[value >> 1U].tuple_from(side_of(value)));
+    };
+    // The entry is in place before its tuples are indexed: the second insertion may move the first one's.
+    entries_[slot] = flow;
+    if (!index_.insert(client_hash, slot << 1U, hash_of_value)) {
+      entries_[slot].set_state(FlowState::free);
+      entries_[slot].next = next_free;
       return std::nullopt;
     }
-    if (!index_.insert(hash_of(flow.server_side()), slot << 1U | 1U)) {
+    if (!index_.insert(hash_of(flow.server_side()), slot << 1U | 1U, hash_of_value)) {
       index_.erase(client_hash, slot << 1U);
+      entries_[slot].set_state(FlowState::free);
+      entries_[slot].next = next_free;
       return std::nullopt;
     }
     if (slot == used_) {
       ++used_;
     }
     free_ = next_free;
-    entries_[slot] = flow;
     ++size_;
     return FlowIndex{slot};
   }
@@ -127,6 +142,16 @@ class FlowTable {
 
  private:
   static constexpr std::uint32_t no_slot = 0xffffffffU;
+
+  void prefetch_value(std::uint32_t value) const {
+    if (value == no_candidate) {
+      return;
+    }
+    const auto* entry = reinterpret_cast<const std::byte*>(&entries_[value >> 1U]);
+    for (std::size_t line = 0; line < sizeof(Entry); line += 64) {
+      __builtin_prefetch(entry + line, 1);
+    }
+  }
 
   Entry* entries_;
   std::uint32_t capacity_;

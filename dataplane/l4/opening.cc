@@ -75,7 +75,9 @@ Verdict Balancer::on_miss(packet::PacketView& view) {
     const service::WorkerId owner{static_cast<std::uint16_t>(port % workers_)};
     return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
   }
-  if (snapshot_->nat_servers->contains({to_service(tuple.source), __builtin_bswap16(tuple.source_port),
+  // A server's answer to the node itself, to a health probe for one, is not one to a client.
+  if (!own_addresses_.contains(destination) &&
+      snapshot_->nat_servers->contains({to_service(tuple.source), __builtin_bswap16(tuple.source_port),
                                         static_cast<service::Protocol>(tuple.protocol)})) {
     const service::WorkerId owner = owner_of(tuple.destination, tuple.destination_port);
     return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
@@ -362,7 +364,6 @@ std::optional<DropReason> Balancer::take_local_port(Flow<Family>& flow, packet::
     initial = history.end + 1 + static_cast<std::uint32_t>(next_random() & 0xffffU);
   }
   flow.sequence_delta = distance(client_isn, initial);
-  flow.server_acknowledgment = initial;
   return std::nullopt;
 }
 

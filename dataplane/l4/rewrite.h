@@ -3,6 +3,7 @@
 // in which the local side equals the client's.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -76,15 +77,17 @@ template <class Family>
 inline void shift_numbers(const packet::PacketView& view, const Flow<Family>& flow, Side from,
                           packet::ChecksumDelta& checksum) {
   std::uint8_t* tcp = view.l4;
-  if (from == Side::client) {
-    shift_number(tcp, tcp + 4, flow.sequence_delta, checksum);
+  if ((view.tcp_flags & packet::tcp_flag::ack) == 0 && from == Side::server) {
     return;
   }
-  if ((view.tcp_flags & packet::tcp_flag::ack) == 0) {
-    return;
-  }
+  // Outward the sequence number at 4, backward the acknowledgment at 8; either side is as likely as the other.
   const std::uint32_t back = 0U - flow.sequence_delta;
-  shift_number(tcp, tcp + 8, back, checksum);
+  const std::array deltas{flow.sequence_delta, back};
+  shift_number(tcp, tcp + 4 + 4 * number(from), deltas[number(from)], checksum);
+  constexpr std::uint8_t header_without_options = 5 << 4;
+  if ((tcp[12] & 0xf0U) == header_without_options || from == Side::client) {
+    return;
+  }
   for_each_option(tcp, [&](std::uint8_t kind, std::span<std::uint8_t> option) {
     if (kind != tcp_option::sack) {
       return;
@@ -100,45 +103,34 @@ inline void shift_numbers(const packet::PacketView& view, const Flow<Family>& fl
 template <class Family>
 inline void rewrite(const packet::PacketView& view, const Flow<Family>& flow, Side from,
                     packet::ChecksumDelta extra = {}) {
-  const bool outward = from == Side::client;
   std::uint8_t* l3 = view.l3;
   std::uint8_t* l4 = view.l4;
-
+  // What the other side's answer will carry, turned round. Both ends are always replaced: in `nat` mode one of them by
+  // itself, which changes nothing and costs less than asking.
+  const packet::Tuple<Family> before = view.tuple<Family>();
+  const packet::Tuple<Family> after = flow.tuple_from(opposite(from)).reversed();
   packet::ChecksumDelta addresses;
-  const auto replace_address = [&](std::size_t offset, const typename Family::Address& after) {
-    addresses.replace(packet::load<typename Family::Address>(l3 + offset), after);
-    packet::store(l3 + offset, after);
-  };
+  addresses.replace(before.source, after.source);
+  addresses.replace(before.destination, after.destination);
   packet::ChecksumDelta segment = extra;
-  const auto replace_port = [&](std::size_t offset, std::uint16_t after) {
-    segment.replace(packet::load<std::uint16_t>(l4 + offset), after);
-    packet::store(l4 + offset, after);
-  };
-  const bool both_ends = flow.mode() == service::Mode::fullnat;
-  if (outward) {
-    replace_address(Family::destination_offset, flow.server);
-    replace_port(2, flow.server_port);
-    if (both_ends) {
-      replace_address(Family::source_offset, flow.local);
-      replace_port(0, flow.local_port);
-    }
-  } else {
-    replace_address(Family::source_offset, flow.vip);
-    replace_port(0, flow.vip_port);
-    if (both_ends) {
-      replace_address(Family::destination_offset, flow.client);
-      replace_port(2, flow.client_port);
-    }
-  }
   segment.add(addresses);
+  segment.replace(before.source_port, after.source_port);
+  segment.replace(before.destination_port, after.destination_port);
+  packet::store(l3 + Family::source_offset, after.source);
+  packet::store(l3 + Family::destination_offset, after.destination);
+  packet::store(l4, after.source_port);
+  packet::store(l4 + 2, after.destination_port);
 
   if constexpr (Family::is_v6) {
     --l3[Family::ttl_offset];
   } else {
+    // Read, changed and written as the word that the checksum covers; on x86 the hop limit is its low byte, and it does
+    // not borrow, being above 1.
     packet::ChecksumDelta header = addresses;
-    const auto before = packet::load<std::uint16_t>(l3 + Family::ttl_offset);
-    --l3[Family::ttl_offset];
-    header.replace(before, packet::load<std::uint16_t>(l3 + Family::ttl_offset));
+    const auto word = packet::load<std::uint16_t>(l3 + Family::ttl_offset);
+    const auto aged = static_cast<std::uint16_t>(word - 1);
+    packet::store(l3 + Family::ttl_offset, aged);
+    header.replace(word, aged);
     packet::store(l3 + 10, header.apply(packet::load<std::uint16_t>(l3 + 10)));
   }
 

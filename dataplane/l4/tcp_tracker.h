@@ -100,17 +100,25 @@ template <class Family>
 // Remembers the segment's numbers. They only grow, except on the segments that open the connection.
 template <class Family>
 inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
-  const bool opens = segment.has(packet::tcp_flag::syn);
+  const bool opens = segment.has(packet::tcp_flag::syn) && flow.half_open();
   if (segment.has(packet::tcp_flag::rst)) {
     return;
   }
-  packet::Sequence& end = from == Side::client ? flow.client_sequence_end : flow.server_sequence_end;
-  packet::Sequence& acknowledged = from == Side::client ? flow.client_acknowledgment : flow.server_acknowledgment;
+  packet::Sequence& end = flow.sequence_end(from);
+  packet::Sequence& acknowledged = flow.acknowledgment(from);
   if (opens || after(segment.end(), end)) {
     end = segment.end();
   }
   if (segment.has(packet::tcp_flag::ack) && (opens || after(segment.acknowledgment, acknowledged))) {
     acknowledged = segment.acknowledgment;
+  }
+  if (opens) {
+    // Nothing of this side is acknowledged yet: without a start, half of all numbers would seem to lie in the past.
+    if (from == Side::client) {
+      flow.server_acknowledgment = segment.sequence + flow.sequence_delta;
+    } else {
+      flow.client_acknowledgment = segment.sequence;
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 // byte order of the packet; one's complement addition does not care which that is.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,18 +12,21 @@
 
 namespace steelyard::packet {
 
+// A number plus itself with its halves exchanged: the carry of the lower sum is the one that the upper sum owes itself.
 [[nodiscard]] inline std::uint16_t fold(std::uint64_t sum) {
-  sum = (sum & 0xffffffffU) + (sum >> 32);
-  sum = (sum & 0xffffffffU) + (sum >> 32);
-  sum = (sum & 0xffffU) + (sum >> 16);
-  sum = (sum & 0xffffU) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
+  const auto half = static_cast<std::uint32_t>((sum + std::rotl(sum, 32)) >> 32U);
+  return static_cast<std::uint16_t>((half + std::rotl(half, 16)) >> 16U);
 }
 
 // One's complement sum of a byte range, not complemented; an odd last byte is padded with zero.
 [[nodiscard]] inline std::uint64_t sum_of(std::span<const std::uint8_t> bytes) {
   std::uint64_t sum = 0;
   std::size_t at = 0;
+  for (; at + 16 <= bytes.size(); at += 16) {
+    const std::uint8_t* words = bytes.data() + at;
+    sum += (std::uint64_t{load<std::uint32_t>(words)} + load<std::uint32_t>(words + 4)) +
+           (std::uint64_t{load<std::uint32_t>(words + 8)} + load<std::uint32_t>(words + 12));
+  }
   for (; at + 4 <= bytes.size(); at += 4) {
     sum += load<std::uint32_t>(bytes.data() + at);
   }

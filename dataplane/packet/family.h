@@ -37,6 +37,14 @@ struct Ipv6Address {
   friend bool operator==(const Ipv6Address&, const Ipv6Address&) = default;
 };
 
+// Zero when they are equal.
+[[nodiscard]] inline std::uint32_t difference(const Ipv4Address& left, const Ipv4Address& right) {
+  return left.raw ^ right.raw;
+}
+[[nodiscard]] inline std::uint64_t difference(const Ipv6Address& left, const Ipv6Address& right) {
+  return (left.raw[0] ^ right.raw[0]) | (left.raw[1] ^ right.raw[1]);
+}
+
 struct Ipv4 {
   using Address = Ipv4Address;
   static constexpr bool is_v6 = false;
@@ -70,7 +78,12 @@ struct Tuple {
 
   // What a packet of the other direction carries.
   [[nodiscard]] Tuple reversed() const { return {destination, source, destination_port, source_port, protocol}; }
-  friend bool operator==(const Tuple&, const Tuple&) = default;
+  // Without branches: on the packet path the answer is yes, and what differs is not asked.
+  friend bool operator==(const Tuple& left, const Tuple& right) {
+    const auto addresses = difference(left.source, right.source) | difference(left.destination, right.destination);
+    const auto ports = (left.source_port ^ right.source_port) | (left.destination_port ^ right.destination_port);
+    return (addresses | static_cast<std::uint32_t>(ports | (left.protocol ^ right.protocol))) == 0;
+  }
 };
 
 }  // namespace steelyard::packet

@@ -11,10 +11,10 @@ constexpr std::size_t icmp_header_size = 8;
 // RFC 8200 has no limit; what a host needs is two or three. A longer chain is a way to burn our time.
 constexpr int max_extension_headers = 6;
 
-PacketView dropped(DropReason reason) {
-  PacketView view;
+// Results are written in place: a view that is returned and copied costs more than the parsing.
+void drop(PacketView& view, DropReason reason) {
+  view.kind = PacketKind::dropped;
   view.drop = reason;
-  return view;
 }
 
 std::uint16_t be16(const std::uint8_t* at) {
@@ -32,10 +32,7 @@ bool impossible(std::uint8_t flags) {
 
 // Finishes a view whose l3, l4, l4_length and protocol are set; `room` is what the first segment holds from l4 on.
 void parse_l4(PacketView& view, std::size_t room) {
-  const auto fail = [&view](DropReason reason) {
-    view.kind = PacketKind::dropped;
-    view.drop = reason;
-  };
+  const auto fail = [&view](DropReason reason) { drop(view, reason); };
   switch (view.protocol) {
     case protocol_tcp: {
       if (view.l4_length < tcp_header_size || room < tcp_header_size) {
@@ -106,32 +103,31 @@ bool has_source_route(std::span<const std::uint8_t> options) {
   return false;
 }
 
-PacketView parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions options) {
+void parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions options, PacketView& view) {
   if (l3.size() < Ipv4::header_size) {
-    return dropped(DropReason::ip_header_bad);
+    return drop(view, DropReason::ip_header_bad);
   }
   const std::size_t header = std::size_t{l3[0] & 0x0fU} << 2U;
   const std::size_t total = be16(l3.data() + 2);
   if (l3[0] >> 4U != 4 || header < Ipv4::header_size || header > l3.size() || total < header || total > length) {
-    return dropped(DropReason::ip_header_bad);
+    return drop(view, DropReason::ip_header_bad);
   }
   if (!options.ip_checksum_verified && ipv4_header_checksum(l3.first(header)) != 0) {
-    return dropped(DropReason::ip_checksum_bad);
+    return drop(view, DropReason::ip_checksum_bad);
   }
   const std::uint8_t* source = l3.data() + Ipv4::source_offset;
   if (bad_v4_source(source)) {
-    return dropped(DropReason::ip_source_bad);
+    return drop(view, DropReason::ip_source_bad);
   }
   if (load<std::uint32_t>(source) == load<std::uint32_t>(l3.data() + Ipv4::destination_offset)) {
-    return dropped(DropReason::land_attack);
+    return drop(view, DropReason::land_attack);
   }
   if (header > Ipv4::header_size && has_source_route(l3.subspan(Ipv4::header_size, header - Ipv4::header_size))) {
-    return dropped(DropReason::ip_options_forbidden);
+    return drop(view, DropReason::ip_options_forbidden);
   }
   if ((be16(l3.data() + 6) & 0x3fffU) != 0) {  // more fragments, or an offset
-    return dropped(DropReason::ip_fragment);
+    return drop(view, DropReason::ip_fragment);
   }
-  PacketView view;
   view.l3 = l3.data();
   view.l4 = l3.data() + header;
   view.l3_length = static_cast<std::uint16_t>(total);
@@ -139,10 +135,9 @@ PacketView parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions
   view.protocol = l3[9];
   if (view.protocol == protocol_icmpv6) {
     view.kind = PacketKind::other_ip;  // ICMPv6 has no meaning over IPv4
-    return view;
+    return;
   }
   parse_l4(view, l3.size() - header);
-  return view;
 }
 
 // ::ffff:0:0/96 never stands on a wire (RFC 4942 section 2.2): let in, it would pass for the IPv4 address.
@@ -156,46 +151,45 @@ bool bad_v6_source(const Ipv6Address& source) {
   return bytes[0] == 0xff || loopback;
 }
 
-PacketView parse_v6(std::span<std::uint8_t> l3, std::size_t length) {
+void parse_v6(std::span<std::uint8_t> l3, std::size_t length, PacketView& view) {
   if (l3.size() < Ipv6::header_size || l3[0] >> 4U != 6) {
-    return dropped(DropReason::ip_header_bad);
+    return drop(view, DropReason::ip_header_bad);
   }
   const std::size_t payload = be16(l3.data() + 4);
   if (Ipv6::header_size + payload > length) {
-    return dropped(DropReason::ip_header_bad);
+    return drop(view, DropReason::ip_header_bad);
   }
   const auto source = load<Ipv6Address>(l3.data() + Ipv6::source_offset);
   const auto destination = load<Ipv6Address>(l3.data() + Ipv6::destination_offset);
   if (bad_v6_source(source) || is_mapped_v4(source) || is_mapped_v4(destination)) {
-    return dropped(DropReason::ip_source_bad);
+    return drop(view, DropReason::ip_source_bad);
   }
   if (source == destination) {
-    return dropped(DropReason::land_attack);
+    return drop(view, DropReason::land_attack);
   }
   std::uint8_t next = l3[6];
   std::size_t at = Ipv6::header_size;
   const std::size_t end = Ipv6::header_size + payload;
   for (int count = 0;; ++count) {
     if (next == 44) {
-      return dropped(DropReason::ip_fragment);
+      return drop(view, DropReason::ip_fragment);
     }
     if (next == 43) {  // routing header: RFC 5095 and common sense
-      return dropped(DropReason::ip_options_forbidden);
+      return drop(view, DropReason::ip_options_forbidden);
     }
     if (next != 0 && next != 60) {  // hop-by-hop and destination options
       break;
     }
     if (count == max_extension_headers || at + 8 > end || at + 8 > l3.size()) {
-      return dropped(DropReason::ip_header_bad);
+      return drop(view, DropReason::ip_header_bad);
     }
     const std::size_t size = (std::size_t{l3[at + 1]} + 1) << 3U;
     if (at + size > end || at + size > l3.size()) {
-      return dropped(DropReason::ip_header_bad);
+      return drop(view, DropReason::ip_header_bad);
     }
     next = l3[at];
     at += size;
   }
-  PacketView view;
   view.is_v6 = true;
   view.l3 = l3.data();
   view.l4 = l3.data() + at;
@@ -204,37 +198,35 @@ PacketView parse_v6(std::span<std::uint8_t> l3, std::size_t length) {
   view.protocol = next;
   if (next == protocol_icmp) {
     view.kind = PacketKind::other_ip;
-    return view;
+    return;
   }
   parse_l4(view, l3.size() - at);
   if (view.kind == PacketKind::l4 && source == Ipv6Address{}) {
-    return dropped(DropReason::ip_source_bad);  // "::" is legal in neighbour discovery only
+    return drop(view, DropReason::ip_source_bad);  // "::" is legal in neighbour discovery only
   }
-  return view;
 }
 
 }  // namespace
 
-PacketView parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, ParseOptions options) {
+void parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, ParseOptions options, PacketView& view) {
+  view = PacketView{};
   if (first_segment.size() < ethernet_header_size) {
-    return dropped(DropReason::frame_too_short);
+    return drop(view, DropReason::frame_too_short);
   }
   const auto l3 = first_segment.subspan(ethernet_header_size);
   const std::size_t length = frame_length - ethernet_header_size;
   switch (be16(first_segment.data() + 12)) {
     case Ipv4::ether_type:
-      return parse_v4(l3, length, options);
+      return parse_v4(l3, length, options, view);
     case Ipv6::ether_type:
-      return parse_v6(l3, length);
-    case ether_type_arp: {
-      PacketView view;
+      return parse_v6(l3, length, view);
+    case ether_type_arp:
       view.kind = PacketKind::arp;
       view.l3 = l3.data();
       view.l3_length = static_cast<std::uint16_t>(l3.size());
-      return view;
-    }
+      return;
     default:
-      return dropped(DropReason::ethertype_unsupported);
+      return drop(view, DropReason::ethertype_unsupported);
   }
 }
 

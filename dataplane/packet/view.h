@@ -69,8 +69,15 @@ struct ParseOptions {
   bool ip_checksum_verified = false;  // the NIC has done it
 };
 
-// Parses the contiguous first segment of a frame. `frame_length` is the length over all segments. Never reads beyond
-// `first_segment`, never writes.
-[[nodiscard]] PacketView parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, ParseOptions options);
+// Parses the contiguous first segment of a frame into `view`, whatever that held. `frame_length` is the length over all
+// segments. Never reads beyond `first_segment`, never writes to it.
+void parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, ParseOptions options, PacketView& view);
+
+[[nodiscard]] inline PacketView parse(std::span<std::uint8_t> first_segment, std::size_t frame_length,
+                                      ParseOptions options) {
+  PacketView view;
+  parse(first_segment, frame_length, options, view);
+  return view;
+}
 
 }  // namespace steelyard::packet

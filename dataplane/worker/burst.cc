@@ -19,55 +19,93 @@ bool is_group_address(const std::uint8_t* mac) {
 
 }  // namespace
 
-packet::PacketView Worker::parse(rte_mbuf* packet) {
+void Worker::parse(rte_mbuf* packet, packet::PacketView& view) {
   const bool verified = (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-  return packet::parse({rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len}, packet->pkt_len, {verified});
+  packet::parse({rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len}, packet->pkt_len, {verified}, view);
+}
+
+// First stage: what sort of packet it is; for layer 4 its hash, whose bucket is on its way then.
+void Worker::classify(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
+  packet::PacketView& view = pending.view;
+  parse(packet, view);
+  const auto* frame = rte_pktmbuf_mtod(packet, const std::uint8_t*);
+  const bool to_us = std::memcmp(frame, links_[link].mac.data(), 6) == 0;
+  if (view.kind == PacketKind::l4 && to_us) [[likely]] {
+    pending.hash =
+        view.is_v6 ? balancer_.prefetch_index<packet::Ipv6>(view) : balancer_.prefetch_index<packet::Ipv4>(view);
+    return;
+  }
+  if (view.kind == PacketKind::dropped || to_us) {
+    return;
+  }
+  if (!is_group_address(frame)) {
+    view.kind = PacketKind::dropped;
+    view.drop = DropReason::not_for_us;
+  } else if (view.kind == PacketKind::l4) {
+    // Layer 4 answers nobody who called everybody (RFC 1122 section 3.2.2): that may be the kernel's.
+    view.kind = PacketKind::other_ip;
+  }
+}
+
+// Second stage: which flow it may be, whose entry is on its way then.
+void Worker::look_up(std::span<Pending> burst) {
+  bool ask_second = false;
+  for (Pending& pending : burst) {
+    pending.candidate = l4::Balancer::no_candidate;
+    pending.ask_second = false;
+    if (pending.view.kind == PacketKind::l4) [[likely]] {
+      const auto found = pending.view.is_v6 ? balancer_.prefetch_entry<packet::Ipv6>(pending.hash)
+                                            : balancer_.prefetch_entry<packet::Ipv4>(pending.hash);
+      pending.candidate = found.value;
+      pending.ask_second = found.ask_second;
+      ask_second |= found.ask_second;
+    }
+  }
+  if (!ask_second) {
+    return;
+  }
+  for (Pending& pending : burst) {
+    if (pending.ask_second) {
+      pending.candidate = pending.view.is_v6 ? balancer_.prefetch_second<packet::Ipv6>(pending.hash)
+                                             : balancer_.prefetch_second<packet::Ipv4>(pending.hash);
+    }
+  }
+}
+
+// Third stage, packet by packet.
+void Worker::finish(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
+  packet::PacketView& view = pending.view;
+  if (view.kind == PacketKind::l4) [[likely]] {
+    const neighbor::HopIndex hop = view.is_v6 ? balancer_.forward_known<packet::Ipv6>(view, pending.candidate)
+                                              : balancer_.forward_known<packet::Ipv4>(view, pending.candidate);
+    if (hop.value != 0) [[likely]] {
+      packets_.forwarded.add();
+      forward(packet, hop);
+      return;
+    }
+    // The note is a cache line of its own: only a packet that may go to somebody else needs it.
+    note_of(packet).hops = 0;
+    note_of(packet).port = link;
+    act(packet, view,
+        view.is_v6 ? balancer_.handle<packet::Ipv6>(view, pending.hash)
+                   : balancer_.handle<packet::Ipv4>(view, pending.hash));
+  } else if (view.kind == PacketKind::dropped) {
+    drop(packet, view.drop);
+  } else {
+    handle_other(packet, view, link);
+  }
 }
 
 void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
-  std::array<packet::PacketView, burst_size> views;
-  std::array<std::uint64_t, burst_size> hashes;
   for (rte_mbuf* packet : packets) {
     rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
   }
   for (std::size_t place = 0; place < packets.size(); ++place) {
-    packet::PacketView& view = views[place];
-    view = parse(packets[place]);
-    const auto* frame = rte_pktmbuf_mtod(packets[place], const std::uint8_t*);
-    if (view.kind == PacketKind::l4) [[likely]] {
-      if (std::memcmp(frame, links_[link].mac.data(), 6) != 0) [[unlikely]] {
-        // Layer 4 answers nobody who called everybody (RFC 1122 section 3.2.2): that may be the kernel's.
-        view.kind = is_group_address(frame) ? PacketKind::other_ip : PacketKind::dropped;
-        view.drop = DropReason::not_for_us;
-        continue;
-      }
-      hashes[place] =
-          view.is_v6 ? balancer_.prefetch_index<packet::Ipv6>(view) : balancer_.prefetch_index<packet::Ipv4>(view);
-    } else if (view.kind != PacketKind::dropped && !is_group_address(frame) &&
-               std::memcmp(frame, links_[link].mac.data(), 6) != 0) {
-      view.kind = PacketKind::dropped;
-      view.drop = DropReason::not_for_us;
-    }
+    classify(packets[place], pending_[place], link);
   }
+  look_up(std::span(pending_).first(packets.size()));
   for (std::size_t place = 0; place < packets.size(); ++place) {
-    if (views[place].kind == PacketKind::l4) [[likely]] {
-      views[place].is_v6 ? balancer_.prefetch_entry<packet::Ipv6>(hashes[place])
-                         : balancer_.prefetch_entry<packet::Ipv4>(hashes[place]);
-    }
-  }
-  for (std::size_t place = 0; place < packets.size(); ++place) {
-    packet::PacketView& view = views[place];
-    if (view.kind == PacketKind::l4) [[likely]] {
-      note_of(packets[place]).hops = 0;
-      note_of(packets[place]).port = link;
-      act(packets[place], view,
-          view.is_v6 ? balancer_.handle<packet::Ipv6>(view, hashes[place])
-                     : balancer_.handle<packet::Ipv4>(view, hashes[place]));
-    } else if (view.kind == PacketKind::dropped) {
-      drop(packets[place], view.drop);
-    } else {
-      handle_other(packets[place], view, link);
-    }
+    finish(packets[place], pending_[place], link);
   }
 }
 
@@ -115,7 +153,8 @@ void Worker::hand_off(rte_mbuf* packet, service::WorkerId to, PacketNote::Purpos
 
 void Worker::handle_handed(rte_mbuf* packet) {
   const PacketNote note = note_of(packet);
-  packet::PacketView view = parse(packet);
+  packet::PacketView view;
+  parse(packet, view);
   if (note.purpose == PacketNote::Purpose::neighbor_message) {
     const std::size_t available = packet->data_len - packet::ethernet_header_size;
     const auto message = view.kind == PacketKind::arp ? neighbor::parse_arp({view.l3, view.l3_length})

@@ -315,6 +315,7 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.memory_v6 = {own.flows_v6_memory.get(), l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6)};
   balancer.flows_v4 = settings.flows_v4;
   balancer.flows_v6 = settings.flows_v6;
+  balancer.own_addresses = setup.own_addresses;
   balancer.local_addresses = settings.local_addresses;
   balancer.local_ports = settings.local_ports;
   for (const auto& table : persistence_) {
@@ -398,12 +399,14 @@ void Dataplane::commit(std::size_t listeners, std::size_t backends) {
 void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
   std::shared_ptr<const service::Snapshot> old = std::exchange(current_, std::move(snapshot));
   published_.store(current_.get(), std::memory_order_release);
-  retired_.push_back({std::move(old), rte_rcu_qsbr_start(rcu_.get())});
+  retired_.push_back({std::move(old), rte_rcu_qsbr_start(rcu_.get()), clock_.now_ns()});
+  adoption_ns_ = 0;
   reclaim();
 }
 
 void Dataplane::reclaim() {
   while (!retired_.empty() && rte_rcu_qsbr_check(rcu_.get(), retired_.front().token, false) == 1) {
+    adoption_ns_ = clock_.now_ns() - retired_.front().published_at;
     retired_.pop_front();
   }
 }

@@ -84,6 +84,9 @@ class Dataplane {
   void publish(std::shared_ptr<const service::Snapshot> snapshot);
   // Frees what nobody reads any more. Call it every few milliseconds.
   void reclaim();
+  // How long the latest publication took until every worker had let go of the one before: an upper bound, as fine as
+  // reclaim() is called. Nanoseconds; 0 while it is under way.
+  [[nodiscard]] std::uint64_t adoption_ns() const { return adoption_ns_; }
   // Snapshots that wait to be freed.
   [[nodiscard]] std::size_t retired() const { return retired_.size(); }
 
@@ -133,8 +136,10 @@ class Dataplane {
   struct Retired {
     std::shared_ptr<const service::Snapshot> snapshot;
     std::uint64_t token;
+    std::uint64_t published_at;
   };
   std::deque<Retired> retired_;
+  std::uint64_t adoption_ns_ = 0;
   struct FreeAligned {
     void operator()(void* memory) const;
   };

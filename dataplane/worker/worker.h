@@ -110,7 +110,18 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   void serve_mailbox();
   void idle();
 
+  // A packet between the stages of its burst.
+  struct alignas(64) Pending {
+    packet::PacketView view;
+    std::uint64_t hash = 0;
+    std::uint32_t candidate = l4::Balancer::no_candidate;
+    bool ask_second = false;
+  };
+
   // burst.cc
+  void classify(rte_mbuf* packet, Pending& pending, std::uint16_t link);
+  void look_up(std::span<Pending> burst);
+  void finish(rte_mbuf* packet, Pending& pending, std::uint16_t link);
   void act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict);
   void handle_handed(rte_mbuf* packet);
   void forward(rte_mbuf* packet, neighbor::HopIndex hop);
@@ -118,7 +129,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   void flush(std::uint16_t link);
   void hand_off(rte_mbuf* packet, service::WorkerId to, PacketNote::Purpose purpose, std::uint32_t backend = 0);
   void drop(rte_mbuf* packet, packet::DropReason reason);
-  [[nodiscard]] static packet::PacketView parse(rte_mbuf* packet);
+  static void parse(rte_mbuf* packet, packet::PacketView& view);
 
   // answers.cc
   void handle_other(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);
@@ -149,6 +160,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   std::uint64_t next_neighbor_ns_ = 0;
   std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses
   l4::RateLimit echo_limit_;
+  std::array<Pending, burst_size> pending_;  // of the burst at hand; a member, so that no burst begins by clearing it
   neighbor::NeighborTable neighbors_;
   l4::Balancer balancer_;
   PacketCounters packets_;

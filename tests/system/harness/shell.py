@@ -64,7 +64,7 @@ class Process:
     def __init__(self, argv, log, pipes=False, outlive=False):
         self.argv = [str(argument) for argument in argv]
         self.log_path = pathlib.Path(log)
-        with self.log_path.open("ab") as log_file:
+        with self.log_path.open("wb") as log_file:
             self.popen = subprocess.Popen(
                 self.argv,
                 stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,

@@ -251,11 +251,14 @@ class ExceptionThreadTest : public ::testing::Test {
   // A frame for the kernel that it takes and drops.
   Packet frame_for_kernel() {
     Packet packet = pool_->allocate();
-    if (packet != nullptr) {
-      auto* ethernet = reinterpret_cast<rte_ether_hdr*>(rte_pktmbuf_append(packet.get(), 60));
-      std::memset(ethernet, 0, 60);
-      *ethernet = {.dst_addr = our_mac, .src_addr = peer_mac, .ether_type = htons(0x88b5)};
+    char* room = packet == nullptr ? nullptr : rte_pktmbuf_append(packet.get(), 60);
+    if (room == nullptr) {
+      ADD_FAILURE() << "no buffer";
+      return nullptr;
     }
+    std::memset(room, 0, 60);
+    const rte_ether_hdr header{.dst_addr = our_mac, .src_addr = peer_mac, .ether_type = htons(0x88b5)};
+    std::memcpy(room, &header, sizeof(header));
     return packet;
   }
 

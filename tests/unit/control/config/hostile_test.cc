@@ -48,8 +48,13 @@ std::string repeated(std::string_view text, std::size_t times) {
 std::string billion_laughs() {
   std::string text = "a: &a [lol, lol, lol, lol]\n";
   for (char name = 'b'; name <= 'i'; ++name) {
-    const std::string previous(1, static_cast<char>(name - 1));
-    text += name + ": &"s + name + " [" + repeated("*" + previous + ", ", 9) + "]\n";
+    std::string alias = "*?, ";
+    alias[1] = static_cast<char>(name - 1);
+    std::string line = "?: &? [";
+    line[0] = line[4] = name;
+    text += line;
+    text += repeated(alias, 9);
+    text += "]\n";
   }
   return text;
 }
@@ -88,7 +93,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"a cut sequence", "# \xe2\x82", "1:3: error: byte `\\xe2` is no UTF-8"},
         Refused{"brackets without end", repeated("[", 5U << 20), "1:1: error: more than 2 MiB follow"},
         Refused{"a scalar without end", "a: " + repeated("x", 5U << 20), "1:1: error: more than 2 MiB follow"},
-        Refused{"a root list without end", "[" + repeated("[],\n", 1U << 20), "1:1: error: more than 2 MiB follow"},
+        Refused{"a root list without end", repeated("[", 1) + repeated("[],\n", 1U << 20),
+                "1:1: error: more than 2 MiB follow"},
         Refused{"too many values", "a:\n" + repeated("- 1\n", max_nodes), "error: the file has too many values"},
         Refused{"too many bytes", std::string(max_text_bytes + 1, '#'), " error: the file has 67108865 bytes"}),
     [](const ::testing::TestParamInfo<Refused>& param) {
@@ -112,7 +118,7 @@ TEST(HostileText, WindowsLineEndsAByteOrderMarkAndUtf8CommentsAreAccepted) {
 TEST(HostileText, AHundredThousandUnknownKeysGiveAThousandFindings) {
   std::string text = "ports: [{name: a, device: net_null0}]\n";
   for (int index = 0; index < 100000; ++index) {
-    text += "k" + std::to_string(index) + ": 1\n";
+    text.append("key").append(std::to_string(index)).append(": 1\n");
   }
   EXPECT_THAT(load_text(text, "f").diagnostics, SizeIs(Report::limit + 1));
 }

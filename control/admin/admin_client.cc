@@ -1,0 +1,172 @@
+#include "control/admin/admin_client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <cerrno>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+#include "control/admin/file_descriptor.h"
+#include "control/admin/unix_address.h"
+
+namespace steelyard::control {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// 100,000 flows make some 30 MB; beyond this something is wrong.
+constexpr std::size_t longest_answer = 512ULL << 20U;
+
+tl::unexpected<AdminError> unreachable(std::string message) {
+  return tl::unexpected(AdminError{AdminError::Kind::unreachable, std::move(message)});
+}
+
+std::string words_for(int error) {
+  return std::generic_category().message(error);
+}
+
+AdminError no_connection(const std::string& path, int error) {
+  std::string message;
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      message = "steelyard is not running: no socket at " + path + "; start it with `steelyard run -c FILE`";
+      break;
+    case ECONNREFUSED:
+      message = "steelyard is not running: nobody listens at " + path + "; start it with `steelyard run -c FILE`";
+      break;
+    case EACCES:
+    case EPERM:
+      message = "no permission to use " + path + ": run this as root, for example with sudo";
+      break;
+    case EAGAIN:
+      message = "steelyard takes no connections at " + path + ": it is stopped or overloaded";
+      break;
+    default:
+      message = "cannot connect to " + path + ": " + words_for(error);
+  }
+  return {AdminError::Kind::unreachable, std::move(message)};
+}
+
+// One connection and its deadline.
+class Call {
+ public:
+  Call(const std::string& path, milliseconds timeout)
+      : path_(path), timeout_(timeout), deadline_(Clock::now() + timeout) {}
+
+  // 0 or an errno.
+  [[nodiscard]] int connect() {
+    const auto address = unix_address(path_);
+    if (!address) {
+      return ENAMETOOLONG;
+    }
+    socket_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!socket_.valid()) {
+      return errno;
+    }
+    // A Unix socket's connect waits while the backlog is full, as long as a send may.
+    const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(timeout_).count();
+    const timeval limit{.tv_sec = microseconds / 1'000'000, .tv_usec = microseconds % 1'000'000};
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    return ::connect(socket_.get(), generic(*address), sizeof *address) == 0 ? 0 : errno;
+  }
+
+  // A server that refuses may have closed already: its words are still there to be read, so errors are not looked at.
+  void send(std::string_view text) {
+    while (!text.empty() && wait_for(POLLOUT)) {
+      const ssize_t sent = ::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        return;
+      }
+      text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
+    }
+  }
+
+  [[nodiscard]] tl::expected<std::string, AdminError> receive_line() {
+    std::string line;
+    std::array<char, 64 * 1024> buffer;
+    while (line.size() <= longest_answer) {
+      if (!wait_for(POLLIN)) {
+        return unreachable("steelyard did not answer within " + std::to_string(timeout_.count() / 1000) +
+                           " s; its log says whether it is stuck");
+      }
+      const ssize_t length = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (length < 0 && (errno == EAGAIN || errno == EINTR)) {
+        continue;
+      }
+      if (length <= 0) {
+        return unreachable("steelyard closed the connection without a complete answer; its log may say why");
+      }
+      const std::string_view piece(buffer.data(), static_cast<std::size_t>(length));
+      const std::size_t end = piece.find('\n');
+      line += piece.substr(0, end);
+      if (end != std::string_view::npos) {
+        return line;
+      }
+    }
+    return unreachable("the answer is too long; ask for less");
+  }
+
+ private:
+  // False: the deadline has passed.
+  [[nodiscard]] bool wait_for(short events) const {
+    for (;;) {
+      const auto left = std::chrono::ceil<milliseconds>(deadline_ - Clock::now());
+      if (left.count() <= 0) {
+        return false;
+      }
+      pollfd watched{.fd = socket_.get(), .events = events, .revents = 0};
+      const int ready = ::poll(&watched, 1, static_cast<int>(std::min<milliseconds::rep>(left.count(), 1'000'000)));
+      if (ready > 0) {
+        return true;
+      }
+    }
+  }
+
+  const std::string& path_;
+  milliseconds timeout_;
+  Clock::time_point deadline_;
+  FileDescriptor socket_;
+};
+
+tl::expected<boost::json::value, AdminError> result_of(const std::string& line) {
+  boost::json::error_code error;
+  boost::json::value answer = boost::json::parse(line, error);
+  boost::json::object* object = answer.if_object();
+  const boost::json::value* ok = object != nullptr ? object->if_contains("ok") : nullptr;
+  if (error || ok == nullptr || !ok->is_bool()) {
+    return unreachable("the answer is not steelyard's; is --socket the admin socket of a steelyard of this version?");
+  }
+  if (ok->get_bool()) {
+    return std::move((*object)["result"]);
+  }
+  const boost::json::value* message = object->if_contains("error");
+  const bool worded = message != nullptr && message->is_string();
+  return tl::unexpected(
+      AdminError{AdminError::Kind::refused, worded ? std::string(message->get_string()) : "refused without a reason"});
+}
+
+}  // namespace
+
+tl::expected<boost::json::value, AdminError> AdminClient::call(const boost::json::object& request) const {
+  Call call(path_, timeout_);
+  if (const int error = call.connect(); error != 0) {
+    return tl::unexpected(no_connection(path_, error));
+  }
+  call.send(boost::json::serialize(request) + '\n');
+  const auto line = call.receive_line();
+  if (!line) {
+    return tl::unexpected(line.error());
+  }
+  return result_of(*line);
+}
+
+}  // namespace steelyard::control

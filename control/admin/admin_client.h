@@ -1,0 +1,35 @@
+// The other end of the admin socket: one request, one answer, blocking with a time limit. For command-line programs.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+
+namespace steelyard::control {
+
+struct AdminError {
+  enum class Kind : std::uint8_t {
+    unreachable,  // no process, no permission, no answer in time
+    refused,      // the process says no
+  };
+  Kind kind = Kind::unreachable;
+  std::string message;  // what happened and what to do; may have several lines
+};
+
+class AdminClient {
+ public:
+  explicit AdminClient(std::string path, std::chrono::milliseconds timeout = std::chrono::seconds(30))
+      : path_(std::move(path)), timeout_(timeout) {}
+
+  // The "result" of the answer. Opens a connection of its own; any thread.
+  [[nodiscard]] tl::expected<boost::json::value, AdminError> call(const boost::json::object& request) const;
+
+ private:
+  std::string path_;
+  std::chrono::milliseconds timeout_;
+};
+
+}  // namespace steelyard::control

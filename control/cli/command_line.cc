@@ -1,0 +1,262 @@
+#include "control/cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+
+#include "control/version.h"
+#include "dataplane/service/address.h"
+
+namespace steelyard::control::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int64_t most_listed_flows = 100'000;
+constexpr std::int64_t longest_drain = 3'600;
+
+// What options are read into; empty or absent: not given.
+struct Values {
+  RunOptions run;
+  bool as_json = false;
+  std::string group;
+  std::string server;
+  std::string client;
+  std::string listener;
+  std::optional<std::int64_t> number;
+};
+
+CLI::Validator address() {
+  return {[](std::string& text) {
+            return service::Address::parse(text) ? std::string() : "`" + text + "` is not an IPv4 or IPv6 address";
+          },
+          "ADDRESS"};
+}
+
+// CLI11's own Range reads numbers as double and so takes "1.5" for 1.
+CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
+  return {[least, most](std::string& text) {
+            std::int64_t value = 0;
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+            const bool good =
+                error == std::errc() && end == text.data() + text.size() && value >= least && value <= most;
+            return good ? std::string()
+                        : "`" + text + "` is not a whole number from " + std::to_string(least) + " to " +
+                              std::to_string(most);
+          },
+          std::string()};
+}
+
+// The commands and what they fill. One use.
+class CommandLine {
+ public:
+  CommandLine() {
+    app_.set_version_flag("-V,--version", "steelyard " + std::string(version), "Print the version");
+    app_.require_subcommand(1);
+    app_.get_formatter()->column_width(28);
+    app_.footer(
+        "Exit codes: 0 done, 1 refused or invalid, 2 wrong usage or steelyard is not running.\n"
+        "Examples:\n"
+        "  steelyard check -c /etc/steelyard.yaml\n"
+        "  sudo steelyard run -c /etc/steelyard.yaml\n"
+        "  sudo steelyard status");
+    add_process_commands();
+    add_server_commands();
+    add_flow_commands();
+  }
+
+  [[nodiscard]] tl::expected<Command, Message> parse(std::vector<std::string> arguments) {
+    if (!arguments.empty() && !arguments[0].starts_with('-') && !is_command(arguments[0])) {
+      return tl::unexpected(
+          Message{2, "steelyard: there is no command `" + arguments[0] + "`; commands are " + names_of(app_) + "\n"});
+    }
+    std::ranges::reverse(arguments);  // CLI11 takes them from the back
+    try {
+      app_.parse(std::move(arguments));
+    } catch (const CLI::CallForHelp&) {
+      return tl::unexpected(Message{0, app_.help()});
+    } catch (const CLI::CallForVersion& version_asked) {
+      return tl::unexpected(Message{0, std::string(version_asked.what()) + '\n'});
+    } catch (const CLI::ParseError& error) {
+      return tl::unexpected(usage_error(error));
+    }
+    return command();
+  }
+
+ private:
+  // Of a subcommand that speaks to the process.
+  void add_client_options(CLI::App& command) {
+    add_socket(command);
+    command.add_flag("--json", values_.as_json, "Print the result as JSON");
+  }
+  void add_socket(CLI::App& command) {
+    command.add_option("--socket", values_.run.socket_path, "Admin socket of the process")
+        ->type_name("PATH")
+        ->capture_default_str();
+  }
+  void add_file(CLI::App& command) {
+    command.add_option("-c,--config", values_.run.config_file, "Configuration file (YAML)")
+        ->type_name("FILE")
+        ->required();
+  }
+  CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& help,
+                        const std::string& examples) {
+    CLI::App& made = *parent.add_subcommand(name, help);
+    made.footer("Examples:\n" + examples);
+    return made;
+  }
+
+  void add_process_commands() {
+    CLI::App& run = add_command(app_, "run", "Run the load balancer in the foreground, until SIGTERM",
+                                "  sudo steelyard run -c /etc/steelyard.yaml");
+    add_file(run);
+    add_socket(run);
+    run.add_option("--run-dir", values_.run.run_folder, "Folder of the devices' locks")
+        ->type_name("DIR")
+        ->capture_default_str();
+    CLI::App& check = add_command(app_, "check", "Check a configuration file: every error with line and column",
+                                  "  steelyard check -c steelyard.yaml\n"
+                                  "  steelyard check -c steelyard.yaml --json");
+    add_file(check);
+    check.add_flag("--json", values_.as_json, "Print the findings as JSON");
+    add_client_options(add_command(app_, "status", "Show load balancers, listeners and servers; why a server is down",
+                                   "  sudo steelyard status"));
+    add_client_options(add_command(app_, "stats", "Show counters, drops by name, per worker",
+                                   "  sudo steelyard stats\n"
+                                   "  sudo steelyard stats --json | jq '.workers[].accounting'"));
+    add_client_options(add_command(app_, "reload",
+                                   "Apply the changed configuration file; an invalid one changes nothing",
+                                   "  sudo steelyard reload"));
+  }
+
+  CLI::App& add_server_action(CLI::App& parent, const std::string& name, const std::string& help,
+                              const std::string& examples) {
+    CLI::App& action = add_command(parent, name, help, examples);
+    action.add_option("GROUP", values_.group, "Server group; a default group goes by its load balancer's name")
+        ->type_name("")
+        ->required();
+    action.add_option("SERVER", values_.server, "Server: its name or ADDRESS:PORT")->type_name("")->required();
+    add_client_options(action);
+    return action;
+  }
+
+  void add_server_commands() {
+    CLI::App& server = add_command(app_, "server", "Change a server, until the next reload",
+                                   "  sudo steelyard server weight web 10.0.0.2:8080 10\n"
+                                   "  sudo steelyard server drain web 10.0.0.2:8080 60");
+    server.require_subcommand(1);
+    add_server_action(server, "enable", "Use the server again", "  sudo steelyard server enable web 10.0.0.2:8080");
+    add_server_action(server, "disable", "No new connections", "  sudo steelyard server disable web [2001:db8::2]:80");
+    add_server_action(server, "weight", "Change the weight", "  sudo steelyard server weight web 10.0.0.2:8080 10")
+        .add_option("N", values_.number, "0 to 100; 0: no new connections")
+        ->type_name("")
+        ->check(whole_number(0, 100))
+        ->required();
+    add_server_action(server, "drain", "No new connections; reset those that run after a time, if one is given",
+                      "  sudo steelyard server drain web 10.0.0.2:8080\n"
+                      "  sudo steelyard server drain web 10.0.0.2:8080 60")
+        .add_option("SECONDS", values_.number, "0 to 3600; without: as the listener's connection_drain says")
+        ->type_name("")
+        ->check(whole_number(0, longest_drain));
+  }
+
+  CLI::App& add_flow_action(CLI::App& parent, const std::string& name, const std::string& help) {
+    CLI::App& action =
+        add_command(parent, name, help,
+                    "  sudo steelyard flows " + name + " --client 198.51.100.7\n" + "  sudo steelyard flows " + name +
+                        " --server 10.0.0.2:8080 --listener web:tcp:80");
+    action.add_option("--client", values_.client, "Only flows of this client")
+        ->type_name("ADDRESS")
+        ->check(address().description(""));
+    action.add_option("--server", values_.server, "Only flows to this server")->type_name("ADDRESS[:PORT]");
+    action.add_option("--listener", values_.listener, "Only flows of this listener")
+        ->type_name("LOAD_BALANCER:PROTOCOL:PORT");
+    add_client_options(action);
+    return action;
+  }
+
+  void add_flow_commands() {
+    CLI::App& flows = add_command(app_, "flows", "List, count or clear layer-4 flows",
+                                  "  sudo steelyard flows list --client 198.51.100.7\n"
+                                  "  sudo steelyard flows count --listener web:tcp:80");
+    flows.require_subcommand(1);
+    add_flow_action(flows, "list", "Show flows")
+        .add_option("--limit", values_.number,
+                    "At most this many, up to " + std::to_string(most_listed_flows) + " (default 100)")
+        ->type_name("N")
+        ->check(whole_number(1, most_listed_flows));
+    add_flow_action(flows, "count", "Count flows");
+    add_flow_action(flows, "clear", "End flows; both sides of a TCP connection get a reset");
+  }
+
+  [[nodiscard]] bool is_command(const std::string& name) const {
+    const auto commands = app_.get_subcommands([](const CLI::App*) { return true; });
+    return std::ranges::any_of(commands, [&](const CLI::App* each) { return each->get_name() == name; });
+  }
+  [[nodiscard]] static std::string names_of(const CLI::App& parent) {
+    std::string names;
+    for (const CLI::App* each : parent.get_subcommands([](const CLI::App*) { return true; })) {
+      names += (names.empty() ? "" : ", ") + each->get_name();
+    }
+    return names;
+  }
+
+  // "steelyard server weight: GROUP is required", of the innermost command that was recognised.
+  [[nodiscard]] Message usage_error(const CLI::ParseError& error) const {
+    std::string path = "steelyard";
+    const CLI::App* innermost = &app_;
+    while (!innermost->get_subcommands().empty()) {
+      innermost = innermost->get_subcommands().front();
+      path += ' ' + innermost->get_name();
+    }
+    std::string what = error.what();
+    if (const std::string actions = names_of(*innermost);
+        !actions.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+      what = "say what to do: " + actions;
+    }
+    return {2, path + ": " + what + "\nsee `" + path + " --help`\n"};
+  }
+
+  [[nodiscard]] Command command() const {
+    const CLI::App& chosen = *app_.get_subcommands().front();
+    const std::string& name = chosen.get_name();
+    if (name == "run") {
+      return RunCommand{values_.run};
+    }
+    if (name == "check") {
+      return CheckCommand{values_.run.config_file, values_.as_json};
+    }
+    json::object request{{"command", name}};
+    const auto put = [&request](const char* key, const std::string& value) {
+      if (!value.empty()) {
+        request[key] = value;
+      }
+    };
+    if (!chosen.get_subcommands().empty()) {
+      request["action"] = chosen.get_subcommands().front()->get_name();
+    }
+    put("group", values_.group);
+    put("server", values_.server);
+    put("client", values_.client);
+    put("listener", values_.listener);
+    if (name == "flows" && request["action"] == "list") {
+      request["limit"] = values_.number.value_or(100);
+    } else if (values_.number) {
+      request["value"] = *values_.number;
+    }
+    return RequestCommand{std::move(request), values_.run.socket_path, values_.as_json};
+  }
+
+  CLI::App app_{"Steelyard, a load balancer data plane", "steelyard"};
+  Values values_;
+};
+
+}  // namespace
+
+tl::expected<Command, Message> parse_command_line(const std::vector<std::string>& arguments) {
+  return CommandLine().parse(arguments);
+}
+
+}  // namespace steelyard::control::cli

@@ -1,0 +1,41 @@
+// The command line as a value: what was asked for, or what is wrong with it. Pure; nothing is done here.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <string>
+#include <tl/expected.hpp>
+#include <variant>
+#include <vector>
+
+#include "control/run.h"
+
+namespace steelyard::control::cli {
+
+struct RunCommand {
+  RunOptions options;
+};
+
+struct CheckCommand {
+  std::string file;
+  bool json = false;
+};
+
+// A request to the running process.
+struct RequestCommand {
+  boost::json::object request;
+  std::string socket_path;
+  bool json = false;
+};
+
+using Command = std::variant<RunCommand, CheckCommand, RequestCommand>;
+
+// There is nothing to do but to print: help or the version (code 0, to stdout), or what is wrong (code 2, to stderr).
+struct Message {
+  int code = 0;
+  std::string text;
+};
+
+// `arguments`: without the program's name.
+[[nodiscard]] tl::expected<Command, Message> parse_command_line(const std::vector<std::string>& arguments);
+
+}  // namespace steelyard::control::cli

@@ -1,0 +1,20 @@
+// Results of the process as text for people. Pure functions of the JSON.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <string>
+
+namespace steelyard::control::cli {
+
+// The result of `request`, whatever its command.
+[[nodiscard]] std::string render(const boost::json::object& request, const boost::json::value& result);
+
+[[nodiscard]] std::string render_status(const boost::json::object& status);
+[[nodiscard]] std::string render_stats(const boost::json::object& stats);
+[[nodiscard]] std::string render_flows(const boost::json::object& result);
+
+// JSON with two spaces of indentation and a newline at the end.
+[[nodiscard]] std::string pretty(const boost::json::value& value);
+
+}  // namespace steelyard::control::cli

@@ -1,0 +1,99 @@
+// `steelyard status`: load balancers, their listeners, and each listener's servers; below a server that is down, why.
+#include "control/cli/fields.h"
+#include "control/cli/render.h"
+#include "control/cli/table.h"
+#include "control/config/diagnostic.h"
+
+namespace steelyard::control::cli {
+namespace {
+
+namespace json = boost::json;
+using Align = Table::Align;
+
+constexpr std::size_t longest_line = 400;
+
+std::string line(std::string_view content) {
+  return config::printable(content, longest_line) + '\n';
+}
+
+// "50", or "0 (50)" when it is not what the file says; "*" marks what `steelyard server` has changed.
+std::string weight(const json::object& server) {
+  std::string out = text(server, "weight");
+  if (has(server, "configured_weight") && number(server, "configured_weight") != number(server, "weight")) {
+    out += " (" + text(server, "configured_weight") + ')';
+  }
+  return out;
+}
+
+// The last answer may be a good one already: a server comes back only after several of them.
+std::string why_down(const json::object& server) {
+  std::string why = "down since " + text(server, "since");
+  if (has(server, "since_s")) {
+    why += " (" + duration(number(server, "since_s")) + " ago)";
+  }
+  why += ": check " + text(server, "check") + ", last answer";
+  if (has(server, "last_time_s")) {
+    why += ' ' + duration(number(server, "last_time_s")) + " ago";
+  }
+  return why + ": " + text(server, "last_result");
+}
+
+std::string servers_table(const json::object& listener) {
+  Table table({{"SERVER"},
+               {"ADDRESS"},
+               {"WEIGHT", Align::right},
+               {"ADMIN"},
+               {"HEALTH"},
+               {"SINCE", Align::right},
+               {"CONNECTIONS", Align::right},
+               {"TOTAL", Align::right}},
+              4);
+  for (const json::value& each : list(listener, "servers")) {
+    const json::object& server = as_object(each);
+    const std::string name = text(server, "name");
+    table.add({name.empty() ? "-" : name, endpoint(text(server, "address"), number(server, "port")), weight(server),
+               text(server, "admin") + (flag(server, "override") ? "*" : ""), text(server, "health"),
+               has(server, "since_s") ? duration(number(server, "since_s")) : "-", text(server, "connections"),
+               text(server, "total_connections")});
+    if (text(server, "health") == "down") {
+      table.note(why_down(server));
+    }
+  }
+  return table.empty() ? line("    no servers") : table.str();
+}
+
+std::string listener_head(const json::object& listener) {
+  std::string head = "  " + text(listener, "protocol") + '/' + text(listener, "port") + ' ' + text(listener, "status") +
+                     ", " + text(listener, "mode") + ", " + text(listener, "scheduler") + ", group " +
+                     text(listener, "group");
+  if (const std::uint64_t persistence = number(listener, "persistence_timeout"); persistence != 0) {
+    head += ", persistence " + std::to_string(persistence) + " s";
+  }
+  return line(head + ", " + counted(number(listener, "connections"), "connection", "connections"));
+}
+
+}  // namespace
+
+std::string render_status(const json::object& status) {
+  std::string out = line("steelyard " + text(status, "version") + ", up " + duration(number(status, "uptime_s")) +
+                         ", configuration " + text(status, "config_file") + " (generation " +
+                         text(status, "generation") + "), " + counted(number(status, "workers"), "worker", "workers"));
+  if (const std::uint64_t overrides = number(status, "overrides"); overrides != 0) {
+    out += line(counted(overrides, "server", "servers") + " changed by `steelyard server`, until the next reload (*)");
+  }
+  const json::array& balancers = list(status, "load_balancers");
+  if (balancers.empty()) {
+    out += line("no load balancers");
+  }
+  for (const json::value& each : balancers) {
+    const json::object& balancer = as_object(each);
+    out += '\n' + line(text(balancer, "name") + ' ' + text(balancer, "address") + ' ' + text(balancer, "status"));
+    for (const json::value& listener : list(balancer, "listeners")) {
+      out += listener_head(as_object(listener));
+      out += servers_table(as_object(listener));
+    }
+  }
+  return out;
+}
+
+}  // namespace steelyard::control::cli
