@@ -130,7 +130,7 @@ def main():
         print(f"start to forwarding           {loaded:7.2f} s    wanted < 2 s")
         print(f"reload, median of {len(reloads)}           {statistics.median(reloads):7.2f} s    wanted < 1 s")
         print(f"reload, each second           {max(took):7.2f} s    the longest of {len(took)}")
-        print(f"weight change on all workers  {max(changes):7.2f} ms   wanted < 10 ms, the longest of {len(changes)}")
+        print(f"weight change on all workers  {max(changes):7.3f} ms   wanted < 10 ms, the longest of {len(changes)}")
         print(f"probes                        {quiet_rate:7.0f} /s   {quiet_failed} failed")
         print(f"probes, reload each second    {busy_rate:7.0f} /s   {busy_failed} failed; {busy_rate / quiet_rate:.1%} of the rate without")
         workers = sum(share for name, share in quiet_cpu.items() if name.startswith("rte-worker"))

@@ -1,6 +1,8 @@
 // Packets of known flows: the fast path, and the TCP segments that change a flow's state.
 #include "dataplane/l4/balancer.h"
 
+#include <algorithm>
+
 #include <array>
 
 #include "dataplane/l4/rewrite.h"
@@ -25,6 +27,8 @@ Balancer::Balancer(const BalancerSetup& setup)
     : worker_(setup.worker),
       workers_(static_cast<std::uint32_t>(setup.workers)),
       key_(setup.key),
+      sequence_key_(setup.sequence_key),
+      sequence_clock_ns_(setup.sequence_clock_ns),
       random_(setup.seed | 1U),
       v4_(setup.memory_v4, setup.flows_v4, setup.key),
       v6_(setup.memory_v6, setup.flows_v6, setup.key),
@@ -107,7 +111,7 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from) {
   }
   const neighbor::HopIndex hop = hop_of<Family>(flow, opposite(from));
   if (hop == neighbor::HopIndex{}) [[unlikely]] {
-    return Verdict::dropped(DropReason::no_route);
+    return Verdict::dropped(why_no_hop(from == Side::client ? flow.server : flow.client));
   }
   count(flow, from, view.l3_length);
   rewrite(view, flow, from, extra);
@@ -207,6 +211,14 @@ std::optional<neighbor::HopIndex> Balancer::next_hop(const Address& destination)
   return std::nullopt;
 }
 
+template <class Address>
+DropReason Balancer::why_no_hop(const Address& destination) const {
+  const service::Address address = to_service(destination);
+  const bool routed = std::ranges::any_of(
+      snapshot_->routes, [&](const service::Route& route) { return route.destination.contains(address); });
+  return routed ? DropReason::neighbor_table_full : DropReason::no_route;
+}
+
 template Verdict Balancer::handle<packet::Ipv4>(packet::PacketView&, std::uint64_t);
 template Verdict Balancer::handle<packet::Ipv6>(packet::PacketView&, std::uint64_t);
 template neighbor::HopIndex Balancer::forward_known<packet::Ipv4>(packet::PacketView&, std::uint32_t);
@@ -219,5 +231,7 @@ template neighbor::HopIndex Balancer::hop_of<packet::Ipv4>(Flow<packet::Ipv4>&, 
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv6>(Flow<packet::Ipv6>&, Side);
 template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv4Address>(const packet::Ipv4Address&);
 template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv6Address>(const packet::Ipv6Address&);
+template DropReason Balancer::why_no_hop<packet::Ipv4Address>(const packet::Ipv4Address&) const;
+template DropReason Balancer::why_no_hop<packet::Ipv6Address>(const packet::Ipv6Address&) const;
 
 }  // namespace steelyard::l4

@@ -61,6 +61,10 @@ struct BalancerSetup {
   service::WorkerId worker;
   std::size_t workers = 1;
   packet::HashKey key;
+  // Of full NAT's initial sequence numbers. Key and clock go on over a restart: the servers still hold the TIME_WAITs of
+  // the process before, and judge our numbers by them.
+  packet::HashKey sequence_key;
+  std::uint64_t sequence_clock_ns = 0;  // at time 0
   std::uint64_t seed = 0;  // of port order and answer numbers
   std::span<std::byte> memory_v4;
   std::span<std::byte> memory_v6;
@@ -231,10 +235,15 @@ class Balancer {
   [[nodiscard]] schedule::LoadView load() const;
   template <class Address>
   [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const Address& destination);
+  // What to call it when there was none.
+  template <class Address>
+  [[nodiscard]] packet::DropReason why_no_hop(const Address& destination) const;
 
   service::WorkerId worker_;
   std::uint32_t workers_;
   packet::HashKey key_;
+  packet::HashKey sequence_key_;
+  std::uint64_t sequence_clock_ns_;
   std::uint64_t random_;  // state of the numbers that only must not be guessed easily
   const service::Snapshot* snapshot_ = nullptr;
   std::uint64_t now_ns_ = 0;

@@ -2,6 +2,7 @@
 // memory (hugepages in production, anything in a test) and the capacity is the limit. Worker only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -134,7 +135,7 @@ class FlowTable {
   // Half-open flows: at most a quarter of the table (a SYN flood must leave room for those who complete). The balancer
   // counts them as their states change.
   [[nodiscard]] std::size_t half_open() const { return half_open_; }
-  [[nodiscard]] std::size_t half_open_limit() const { return capacity_ / 4; }
+  [[nodiscard]] std::size_t half_open_limit() const { return std::max<std::size_t>(1, capacity_ / 4); }
   void add_half_open() { ++half_open_; }
   void subtract_half_open() { --half_open_; }
   // Entries with a smaller index may hold flows: the end of a walk over the table.

@@ -143,6 +143,10 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
   if (!opens_connection(view)) {
     return without_flow<Family>(view);
   }
+  // Full NAT's own address as a source is forged; behind `nat` it would claim a tuple of full NAT's at the server.
+  if (pool_.find(to_service(view.source<Family>()))) {
+    return Verdict::dropped(DropReason::ip_source_bad);
+  }
   if (!listener.running) {
     return refuse<Family>(view, DropReason::listener_stopped);
   }
@@ -240,8 +244,7 @@ Verdict Balancer::create(packet::PacketView& view, const service::Listener& list
   }
   const auto hop = next_hop(flow.server);
   if (!hop) {
-    give_back_port<Family>(flow, PortHistory::no_flow);
-    return Verdict::dropped(DropReason::no_route);
+    return Verdict::dropped(why_no_hop(flow.server));  // no local port is taken yet
   }
   if (neighbors_[*hop].reachable) {
     flow.server_hop = hop->value;
@@ -357,8 +360,8 @@ std::optional<DropReason> Balancer::take_local_port(Flow<Family>& flow, packet::
     return std::nullopt;
   }
   // 64 ns steps: faster than any one connection sends, and half the number space outlasts TIME_WAIT.
-  const std::uint64_t keyed = packet::hash(key_, flow.server_side());
-  packet::Sequence initial{static_cast<std::uint32_t>(keyed + (now_ns_ >> 6U))};
+  const std::uint64_t keyed = packet::hash(sequence_key_, flow.server_side());
+  packet::Sequence initial{static_cast<std::uint32_t>(keyed + ((sequence_clock_ns_ + now_ns_) >> 6U))};
   const bool same_server = history.server == server_hash(key_, flow);
   if (same_server && !after(initial, history.end)) {
     initial = history.end + 1 + static_cast<std::uint32_t>(next_random() & 0xffffU);
@@ -381,9 +384,12 @@ void Balancer::give_back_port(const Flow<Family>& flow, std::uint32_t lingering_
   LocalPorts& ports = pool_.ports(*place);
   PortHistory& history = ports.history(port);
   history.flow.value = lingering_flow;
+  ports.release(port);
+  if (flow.state() == FlowState::udp) {
+    return;  // has no numbers: what the last TCP connection left stays true
+  }
   history.end = later_of(flow.client_sequence_end + flow.sequence_delta, flow.server_acknowledgment);
   history.server = server_hash(key_, flow);
-  ports.release(port);
 }
 
 template Verdict Balancer::on_miss<packet::Ipv4>(packet::PacketView&);

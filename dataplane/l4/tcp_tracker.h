@@ -24,7 +24,7 @@ struct Segment {
             view.tcp_payload,
             view.tcp_flags};
   }
-  [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] constexpr bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   // The sequence number after the segment; SYN and FIN take one each.
   [[nodiscard]] packet::Sequence end() const {
     return sequence + (payload + (has(packet::tcp_flag::syn) ? 1U : 0U) + (has(packet::tcp_flag::fin) ? 1U : 0U));
@@ -44,6 +44,15 @@ template <class Family>
   return !after(acknowledged, segment.sequence) && !after(segment.sequence, end);
 }
 
+// What a side has acknowledged when `known` was its word before this segment: the number only grows, and not beyond what
+// its peer has sent (RFC 9293 section 3.10.7.4), whoever claims it.
+[[nodiscard]] constexpr packet::Sequence acknowledged_after(packet::Sequence known, const Segment& segment,
+                                                            packet::Sequence peer_end) {
+  const bool news = segment.has(packet::tcp_flag::ack) && after(segment.acknowledgment, known) &&
+                    !after(segment.acknowledgment, peer_end);
+  return news ? segment.acknowledgment : known;
+}
+
 // The value of Flow::first_fin for a side.
 [[nodiscard]] constexpr std::uint32_t first_fin_of(Side side) {
   return side == Side::client ? 1U : 2U;
@@ -61,8 +70,10 @@ template <class Family>
     case FlowState::syn_sent:
       return from == Side::server && segment.has(syn) && segment.has(ack) ? FlowState::syn_received : state;
     case FlowState::syn_received:
+      // The server's SYN at least; not always all that it has sent, since data may follow its SYN at once (RFC 7413).
       if (from == Side::client && segment.has(ack) && !segment.has(syn) &&
-          segment.acknowledgment == flow.server_sequence_end) {
+          after(segment.acknowledgment, flow.client_acknowledgment) &&
+          !after(segment.acknowledgment, flow.server_sequence_end)) {
         return segment.has(fin) ? FlowState::half_closed : FlowState::established;
       }
       return state;
@@ -77,16 +88,14 @@ template <class Family>
     case FlowState::closing: {
       // Over when both ends of data are acknowledged.
       packet::Sequence client_acked = flow.client_acknowledgment;
-      packet::Sequence server_acked = flow.server_acknowledgment - flow.sequence_delta;
-      if (segment.has(ack)) {
-        if (from == Side::client) {
-          client_acked = later_of(client_acked, segment.acknowledgment);
-        } else {
-          server_acked = later_of(server_acked, segment.acknowledgment - flow.sequence_delta);
-        }
+      packet::Sequence server_acked = flow.server_acknowledgment;
+      const packet::Sequence client_end = flow.client_sequence_end + flow.sequence_delta;
+      if (from == Side::client) {
+        client_acked = acknowledged_after(client_acked, segment, flow.server_sequence_end);
+      } else {
+        server_acked = acknowledged_after(server_acked, segment, client_end);
       }
-      const bool over =
-          !after(flow.server_sequence_end, client_acked) && !after(flow.client_sequence_end, server_acked);
+      const bool over = !after(flow.server_sequence_end, client_acked) && !after(client_end, server_acked);
       return over ? FlowState::lingering : state;
     }
     case FlowState::free:
@@ -97,29 +106,33 @@ template <class Family>
   return state;
 }
 
-// Remembers the segment's numbers. They only grow, except on the segments that open the connection.
+// Remembers the segment's numbers. They only grow, except that the SYNs of an opening connection set them: a side's own
+// number, and what its peer has acknowledged before the first byte. A SYN later on is a forgery or a mistake
+// (RFC 5961 section 4) and sets nothing.
 template <class Family>
 inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
-  const bool opens = segment.has(packet::tcp_flag::syn) && flow.half_open();
   if (segment.has(packet::tcp_flag::rst)) {
     return;
   }
-  packet::Sequence& end = flow.sequence_end(from);
-  packet::Sequence& acknowledged = flow.acknowledgment(from);
-  if (opens || after(segment.end(), end)) {
-    end = segment.end();
-  }
-  if (segment.has(packet::tcp_flag::ack) && (opens || after(segment.acknowledgment, acknowledged))) {
-    acknowledged = segment.acknowledgment;
+  const bool opens = segment.has(packet::tcp_flag::syn) && flow.state() == FlowState::syn_sent;
+  if (from == Side::client) {
+    if (opens) {
+      flow.server_acknowledgment = segment.sequence + flow.sequence_delta;
+    }
+    if (opens || after(segment.end(), flow.client_sequence_end)) {
+      flow.client_sequence_end = segment.end();
+    }
+    flow.client_acknowledgment = acknowledged_after(flow.client_acknowledgment, segment, flow.server_sequence_end);
+    return;
   }
   if (opens) {
-    // Nothing of this side is acknowledged yet: without a start, half of all numbers would seem to lie in the past.
-    if (from == Side::client) {
-      flow.server_acknowledgment = segment.sequence + flow.sequence_delta;
-    } else {
-      flow.client_acknowledgment = segment.sequence;
-    }
+    flow.client_acknowledgment = segment.sequence;
   }
+  if (opens || after(segment.end(), flow.server_sequence_end)) {
+    flow.server_sequence_end = segment.end();
+  }
+  flow.server_acknowledgment =
+      acknowledged_after(flow.server_acknowledgment, segment, flow.client_sequence_end + flow.sequence_delta);
 }
 
 }  // namespace steelyard::l4

@@ -34,6 +34,11 @@ MacAddress mac_from(const std::uint8_t* bytes) {
   return mac;
 }
 
+// Can it be the address of one host? Groups and all zeros cannot.
+bool is_station(const MacAddress& mac) {
+  return (mac[0] & 1) == 0 && mac != MacAddress{};
+}
+
 void write_ethernet(std::span<std::uint8_t> room, const MacAddress& to, const MacAddress& from, std::uint16_t type) {
   std::ranges::copy(to, room.begin());
   std::ranges::copy(from, room.begin() + 6);
@@ -119,10 +124,9 @@ std::optional<NeighborMessage> parse_arp(std::span<const std::uint8_t> arp) {
   message.kind = operation == 1 ? NeighborMessage::Kind::request : NeighborMessage::Kind::answer;
   message.sender_mac = mac_from(arp.data() + 8);
   message.has_sender_mac = true;
-  const bool group_address = (message.sender_mac[0] & 1) != 0;
   message.sender = key_from_bytes(arp.data() + 14);
   message.target = key_from_bytes(arp.data() + 24);
-  if (group_address) {
+  if (!is_station(message.sender_mac)) {
     return std::nullopt;
   }
   return message;
@@ -149,8 +153,12 @@ std::optional<NeighborMessage> parse_ndp(const packet::PacketView& view, std::si
   const bool solicitation = icmp[0] == type_solicitation;
   message.kind = solicitation ? NeighborMessage::Kind::request : NeighborMessage::Kind::answer;
   message.sender = solicitation ? source : message.target;
-  message.overrides =
-      solicitation || (__builtin_bswap32(packet::load<std::uint32_t>(icmp.data() + 4)) & flag_override) != 0;
+  const std::uint32_t flags = __builtin_bswap32(packet::load<std::uint32_t>(icmp.data() + 4));
+  message.overrides = solicitation || (flags & flag_override) != 0;
+  message.solicited = !solicitation && (flags & flag_solicited) != 0;
+  if (message.solicited && destination.bytes()[0] == 0xff) {
+    return std::nullopt;  // RFC 4861 section 7.1.2
+  }
   auto options = icmp.subspan(ndp_fixed);
   while (!options.empty()) {
     if (options.size() < 8 || options[1] == 0 || std::size_t{options[1]} * 8 > options.size()) {
@@ -158,11 +166,12 @@ std::optional<NeighborMessage> parse_ndp(const packet::PacketView& view, std::si
     }
     if (options[0] == (solicitation ? option_source_link : option_target_link) && options[1] == 1) {
       message.sender_mac = mac_from(options.data() + 2);
-      message.has_sender_mac = (message.sender_mac[0] & 1) == 0;
+      message.has_sender_mac = is_station(message.sender_mac);
     }
     options = options.subspan(std::size_t{options[1]} * 8);
   }
-  if (solicitation && source == IpKey{} && message.has_sender_mac) {
+  const bool probe = solicitation && source == IpKey{};
+  if (probe && (message.has_sender_mac || destination != solicited_node_group(message.target))) {
     return std::nullopt;  // RFC 4861 section 7.1.1
   }
   return message;

@@ -32,6 +32,9 @@ struct NeighborMessage {
   bool has_sender_mac = false;
   // ND only: the override flag of an advertisement (RFC 4861 section 7.2.5); true for ARP.
   bool overrides = true;
+  // ND only: an advertisement that answers a question (section 4.4). It may leave its link-layer address out when the
+  // question came by unicast, and still says that the target is there.
+  bool solicited = false;
 };
 
 // Reads an ARP message for Ethernet and IPv4; nothing when it is malformed. `arp` starts after the Ethernet header.

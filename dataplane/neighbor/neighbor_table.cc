@@ -9,7 +9,8 @@ constexpr NeighborTable::Nanoseconds second = 1'000'000'000;
 constexpr NeighborTable::Nanoseconds retry = second / 2;
 constexpr NeighborTable::Nanoseconds reconfirm = 30 * second;
 constexpr std::uint8_t max_attempts = 4;       // of a new hop: about two seconds
-constexpr std::uint8_t max_confirmations = 6;  // unicast, then the hop counts as gone
+constexpr std::uint8_t max_confirmations = 6;  // three by unicast, three by broadcast: then the hop counts as gone
+constexpr std::uint8_t silent = 0xff;          // in place of attempts: gone, and nobody asks for it
 
 bool shares_prefix(const IpKey& left, const IpKey& right, std::uint8_t length) {
   const auto a = left.bytes();
@@ -155,14 +156,18 @@ void NeighborTable::resolved(HopIndex hop, const MacAddress& mac, Nanoseconds no
 }
 
 void NeighborTable::learn(const NeighborMessage& message, std::uint16_t port, Nanoseconds now) {
-  if (!message.has_sender_mac) {
-    return;
-  }
   const auto hop = find_existing(message.sender, port);
   if (!hop) {
     return;
   }
   const Hop& known = hops_[hop->value];
+  if (!message.has_sender_mac) {
+    // An answer to a unicast question need not repeat the address that the question went to (RFC 4861 section 4.4).
+    if (known.reachable && message.solicited) {
+      resolved(*hop, MacAddress{known.destination}, now);
+    }
+    return;
+  }
   // RFC 4861 section 7.2.5: without the override flag a different address does not replace a working one.
   if (known.reachable && !message.overrides && known.destination != message.sender_mac) {
     return;
@@ -223,18 +228,21 @@ void NeighborTable::tick(Nanoseconds now, std::size_t budget) {
       }
       continue;
     }
-    if (entry.attempts < max_attempts) {
+    if (entry.attempts == silent) {
+      if (known.used || entry.waiting > 0) {
+        known.used = false;
+        entry.attempts = 0;
+        ask(hop, now);
+      }
+    } else if (entry.attempts < max_attempts) {
       ask(hop, now);
     } else if (!entry.pinned) {
       forget(hop, packet::DropReason::neighbor_unreachable);
     } else {
       // Flows know its index: it stays, and is asked again when somebody waits for it.
       drop_waiting(entry, packet::DropReason::neighbor_unreachable);
-      if (known.used) {
-        known.used = false;
-        entry.attempts = 0;
-        ask(hop, now);
-      }
+      known.used = false;
+      entry.attempts = silent;
     }
   }
 }

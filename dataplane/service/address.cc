@@ -9,7 +9,7 @@ namespace steelyard::service {
 
 std::optional<Address> Address::parse(std::string_view text) {
   std::array<char, INET6_ADDRSTRLEN> buffer{};
-  if (text.size() >= buffer.size()) {
+  if (text.size() >= buffer.size() || text.find('\0') != std::string_view::npos) {
     return std::nullopt;
   }
   std::copy(text.begin(), text.end(), buffer.begin());

@@ -2,6 +2,7 @@
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
+#include "dataplane/packet/plain_tcp.h"
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
@@ -21,7 +22,16 @@ bool is_group_address(const std::uint8_t* mac) {
 
 void Worker::parse(rte_mbuf* packet, packet::PacketView& view) {
   const bool verified = (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-  packet::parse({rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len}, packet->pkt_len, {verified}, view);
+  const std::span frame(rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len);
+  // Too short a frame is no worry here: the buffer is longer, and parse() looks again.
+  const auto ether_type = packet::load<std::uint16_t>(frame.data() + 12);
+  if (ether_type == __builtin_bswap16(packet::Ipv4::ether_type)
+          ? packet::parse_plain_tcp<packet::Ipv4>(frame, packet->pkt_len, {verified}, view)
+          : ether_type == __builtin_bswap16(packet::Ipv6::ether_type) &&
+                packet::parse_plain_tcp<packet::Ipv6>(frame, packet->pkt_len, {verified}, view)) [[likely]] {
+    return;
+  }
+  packet::parse(frame, packet->pkt_len, {verified}, view);
 }
 
 // First stage: what sort of packet it is; for layer 4 its hash, whose bucket is on its way then.

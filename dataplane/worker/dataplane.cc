@@ -1,6 +1,9 @@
 #include "dataplane/worker/dataplane.h"
 
+#include <fcntl.h>
 #include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -36,6 +39,38 @@ void fill_randomly(Value& value) {
   if (getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) {
     std::abort();
   }
+}
+
+// A secret that outlives the process but not the machine's run: read from `path`, made there (0600) when it is not yet.
+// Where neither works, a fresh one: only connections that follow a restart at once can then meet an old TIME_WAIT.
+packet::HashKey lasting_secret(const std::string& path) {
+  packet::HashKey key;
+  const auto transfer = [&key](int file, auto operation) {
+    return operation(file, &key, sizeof key) == static_cast<ssize_t>(sizeof key);
+  };
+  const int known = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (known >= 0) {
+    const bool whole = transfer(known, ::read);
+    ::close(known);
+    if (whole) {
+      return key;
+    }
+  }
+  fill_randomly(key);
+  const int made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (made >= 0) {
+    if (!transfer(made, ::write)) {
+      ::unlink(path.c_str());
+    }
+    ::close(made);
+  }
+  return key;
+}
+
+std::uint64_t time_since_boot_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 neighbor::PortAddresses neighbor_view(const PortPlan& plan, const nic::Port& port) {
@@ -139,6 +174,8 @@ Dataplane::Dataplane(const DataplaneSettings& settings, nic::Eal eal)
     : eal_(std::move(eal)), worker_count_(settings.worker_cpus.size()) {
   fill_randomly(key_);
   fill_randomly(seed_);
+  sequence_key_ = lasting_secret(settings.run_folder + "/sequence-key");
+  sequence_clock_ns_ = time_since_boot_ns() - clock_.now_ns();
   report_.hugepages = eal_.hugepages();
   const std::size_t size = rte_rcu_qsbr_get_memsize(static_cast<std::uint32_t>(worker_count_));
   rcu_.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, size)));
@@ -310,6 +347,8 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.worker = setup.id;
   balancer.workers = worker_count_;
   balancer.key = key_;
+  balancer.sequence_key = sequence_key_;
+  balancer.sequence_clock_ns = sequence_clock_ns_;
   balancer.seed = seed_ + worker;
   balancer.memory_v4 = {own.flows_v4_memory.get(), l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4)};
   balancer.memory_v6 = {own.flows_v6_memory.get(), l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6)};

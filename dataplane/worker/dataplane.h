@@ -115,6 +115,8 @@ class Dataplane {
   Clock clock_;
   DataplaneReport report_;
   packet::HashKey key_;
+  packet::HashKey sequence_key_;
+  std::uint64_t sequence_clock_ns_ = 0;
   std::uint64_t seed_ = 0;
   std::size_t worker_count_;
   std::vector<nic::DeviceLock> locks_;
