@@ -171,13 +171,20 @@ tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config:
       endpoints.push_back({server.address, server.port, listener->key.protocol});
     }
   }
+  const auto now = std::chrono::steady_clock::now();
+  listener_ids_.retain(work.listener_keys, now);
+  backend_ids_.retain(work.backend_keys, now);
+  // Connections to what was removed may still run: every worker must go on to know whose their packets are.
+  std::vector<service::VipKey> former;
+  listener_ids_.for_each_retired([&former](const service::VipKey& key) { former.push_back(key); });
+  backend_ids_.for_each_retired([&endpoints](const BackendKey& key) {
+    endpoints.push_back({key.address, key.port, key.listener.protocol});
+  });
+  snapshot.former_listeners = std::make_shared<service::EndpointSet>(former);
   snapshot.index = std::make_shared<service::ListenerIndex>(entries);
   snapshot.nat_servers = std::make_shared<service::EndpointSet>(endpoints);
   const bool same_vips = previous != nullptr && std::ranges::equal(previous->snapshot->vips->all(), vips);
   snapshot.vips = same_vips ? previous->snapshot->vips : std::make_shared<service::AddressSet>(vips);
-  const auto now = std::chrono::steady_clock::now();
-  listener_ids_.retain(work.listener_keys, now);
-  backend_ids_.retain(work.backend_keys, now);
   return Plan{std::move(config), std::move(work.snapshot), std::move(work.plans), std::move(work.targets)};
 }
 
@@ -276,10 +283,11 @@ void PlanBuilder::override_group(Plan& plan, const Overrides& overrides, std::st
 
 void PlanBuilder::release_ids(std::chrono::steady_clock::time_point now,
                               const std::function<bool(service::BackendId)>& idle) {
-  backend_ids_.release(now, [&idle](std::uint32_t id) { return idle(service::BackendId{id}); });
-  // A removed listener's connections are counted under its backends; the quarantine outlasts what lingers after them,
-  // and an established one that still runs only asks for timeouts.
-  listener_ids_.release(now, [](std::uint32_t) { return true; });
+  backend_ids_.release(now, [&idle](const BackendKey&, std::uint32_t id) { return idle(service::BackendId{id}); });
+  // A removed listener's connections are counted under its backends.
+  std::set<service::VipKey> in_use;
+  backend_ids_.for_each_retired([&in_use](const BackendKey& key) { in_use.insert(key.listener); });
+  listener_ids_.release(now, [&in_use](const service::VipKey& key, std::uint32_t) { return !in_use.contains(key); });
 }
 
 }  // namespace steelyard::control

@@ -4,8 +4,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -27,6 +25,13 @@ class IdRegistry {
     if (const auto known = ids_.find(key); known != ids_.end()) {
       return known->second;
     }
+    // Removed a moment ago and back: it is the same object, and what still runs under its id is its own.
+    if (const auto retired = retired_.find(key); retired != retired_.end()) {
+      const std::uint32_t id = retired->second.id;
+      retired_.erase(retired);
+      ids_.emplace(key, id);
+      return id;
+    }
     std::uint32_t id = 0;
     if (!free_.empty()) {
       id = free_.back();
@@ -47,22 +52,33 @@ class IdRegistry {
         ++entry;
         continue;
       }
-      retired_.push_back({entry->second, now});
+      retired_.emplace(entry->first, Retired{entry->second, now});
       entry = ids_.erase(entry);
     }
   }
 
-  // Frees the ids whose quarantine is over and for which `idle(id)` holds.
-  void release(TimePoint now, const std::function<bool(std::uint32_t)>& idle) {
-    std::deque<Retired> kept;
-    for (const Retired& retired : retired_) {
-      if (now - retired.since >= quarantine_ && idle(retired.id)) {
+  // Frees the ids for which `idle(key, id)` has held throughout their quarantine.
+  template <class Idle>
+  void release(TimePoint now, Idle&& idle) {
+    for (auto entry = retired_.begin(); entry != retired_.end();) {
+      Retired& retired = entry->second;
+      if (!idle(entry->first, retired.id)) {
+        retired.since = now;
+      } else if (now - retired.since >= quarantine_) {
         free_.push_back(retired.id);
-      } else {
-        kept.push_back(retired);
+        entry = retired_.erase(entry);
+        continue;
       }
+      ++entry;
     }
-    retired_.swap(kept);
+  }
+
+  // Calls visit(key) for every key whose id is in quarantine.
+  template <class Visit>
+  void for_each_retired(Visit&& visit) const {
+    for (const auto& [key, retired] : retired_) {
+      visit(key);
+    }
   }
 
   // All ids ever given out are below this.
@@ -78,7 +94,7 @@ class IdRegistry {
   std::uint32_t next_ = 1;
   std::map<Key, std::uint32_t> ids_;
   std::vector<std::uint32_t> free_;
-  std::deque<Retired> retired_;
+  std::map<Key, Retired> retired_;
 };
 
 }  // namespace steelyard::control

@@ -63,7 +63,7 @@ neighbor::HopIndex Balancer::forward_known(packet::PacketView& view, std::uint32
     if ((view.tcp_flags & (syn | fin | rst)) != 0 || flow.state() != FlowState::established) [[unlikely]] {
       return {};
     }
-    remember(flow, from, Segment::of(view));
+    remember_plain(flow, from, Segment::of(view));
   } else if (flow.state() != FlowState::udp) [[unlikely]] {
     return {};
   }
@@ -160,6 +160,9 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
       remove<Family>(index);
       return on_miss<Family>(view);
     }
+  }
+  if (!flow.half_open() && !is_plausible(flow, from, segment)) {
+    return std::nullopt;  // forged or stray: its receiver judges it, our view of the connection stays
   }
   const FlowState next = next_state(flow, from, segment);
   remember(flow, from, segment);

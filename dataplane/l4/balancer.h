@@ -61,11 +61,11 @@ struct BalancerSetup {
   service::WorkerId worker;
   std::size_t workers = 1;
   packet::HashKey key;
-  // Of full NAT's initial sequence numbers. Key and clock go on over a restart: the servers still hold the TIME_WAITs of
-  // the process before, and judge our numbers by them.
+  // Of full NAT's initial sequence numbers. Key and clock go on over a restart: the servers still hold the TIME_WAITs
+  // of the process before, and judge our numbers by them.
   packet::HashKey sequence_key;
   std::uint64_t sequence_clock_ns = 0;  // at time 0
-  std::uint64_t seed = 0;  // of port order and answer numbers
+  std::uint64_t seed = 0;               // of port order and answer numbers
   std::span<std::byte> memory_v4;
   std::span<std::byte> memory_v6;
   std::size_t flows_v4 = 0;
@@ -130,7 +130,8 @@ class Balancer {
   [[nodiscard]] Verdict open_decided(packet::PacketView& view, service::BackendId backend);
 
   // Ends what has been idle for too long; at most `budget` flows a call. Once a loop turn.
-  void expire(std::size_t budget);
+  // Returns how many it looked at.
+  std::size_t expire(std::size_t budget);
 
   // Walks at most `budget` entries from `cursor` on (first call: 0) and calls visit(record) for each flow that matches.
   // Returns where to go on, or nothing at the end.
@@ -206,6 +207,8 @@ class Balancer {
   template <class Family>
   [[nodiscard]] std::optional<packet::DropReason> take_local_port(Flow<Family>& flow, packet::Sequence client_isn);
   template <class Family>
+  void free_half_open_port();
+  template <class Family>
   void give_back_port(const Flow<Family>& flow, std::uint32_t lingering_flow);
   template <class Family>
   [[nodiscard]] std::optional<FlowIndex> insert(const Flow<Family>& flow);
@@ -224,7 +227,7 @@ class Balancer {
   template <class Family>
   [[nodiscard]] std::uint32_t on_timer(FlowIndex index);
   template <class Family>
-  void expire_queues(std::size_t budget);
+  std::size_t expire_queues(std::size_t budget);
   template <class Family>
   [[nodiscard]] std::uint32_t timeout_of(const Flow<Family>& flow) const;
   template <class Family>

@@ -12,6 +12,9 @@ constexpr std::uint32_t lingering_ticks = 60 * Tick::per_second;  // TIME_WAIT o
 constexpr std::uint32_t half_closed_seconds = 120;                // as LVS: a half-closed transfer that stands still
 constexpr std::uint32_t closing_seconds = 30;                     // the last acknowledgment and its retransmissions
 
+// What ending a flow costs in entries looked at: two packets built and sent, four index lines.
+constexpr std::size_t reset_cost = 15;
+
 }  // namespace
 
 template <class Family>
@@ -124,7 +127,8 @@ std::uint32_t Balancer::on_timer(FlowIndex index) {
 }
 
 template <class Family>
-void Balancer::expire_queues(std::size_t budget) {
+std::size_t Balancer::expire_queues(std::size_t budget) {
+  const std::size_t before = table<Family>().size();
   FlowTable<Family>& flows = table<Family>();
   constexpr std::uint32_t none = FlowTimers<Flow<Family>>::none;
   for (std::size_t done = 0; done < budget; ++done) {
@@ -145,16 +149,19 @@ void Balancer::expire_queues(std::size_t budget) {
     }
     remove<Family>(FlowIndex{oldest});
   }
+  return before - table<Family>().size();
 }
 
-void Balancer::expire(std::size_t budget) {
-  v4_.timers().advance(tick_, budget, [this](FlowIndex index) { return on_timer<packet::Ipv4>(index); });
-  v6_.timers().advance(tick_, budget, [this](FlowIndex index) { return on_timer<packet::Ipv6>(index); });
-  expire_queues<packet::Ipv4>(budget);
-  expire_queues<packet::Ipv6>(budget);
+std::size_t Balancer::expire(std::size_t budget) {
+  std::size_t work =
+      v4_.timers().advance(tick_, budget, [this](FlowIndex index) { return on_timer<packet::Ipv4>(index); });
+  work += v6_.timers().advance(tick_, budget, [this](FlowIndex index) { return on_timer<packet::Ipv6>(index); });
+  work += expire_queues<packet::Ipv4>(budget);
+  work += expire_queues<packet::Ipv6>(budget);
   counters_.flows_ipv4.set(static_cast<std::uint32_t>(v4_.size()));
   counters_.flows_ipv6.set(static_cast<std::uint32_t>(v6_.size()));
   counters_.half_open.set(static_cast<std::uint32_t>(v4_.half_open() + v6_.half_open()));
+  return work;
 }
 
 Balancer::ResetProgress Balancer::reset(const FlowFilter& filter, std::uint64_t cursor, std::size_t budget) {
@@ -171,6 +178,7 @@ Balancer::ResetProgress Balancer::reset(const FlowFilter& filter, std::uint64_t 
       counters_.flows_reset.add();
       remove<Family>(index);
       ++progress.ended;
+      budget -= std::min(budget - 1, reset_cost);
     }
     return at < flows.walk_end() ? std::optional(base + at) : std::nullopt;
   };

@@ -40,8 +40,12 @@ enum class FlowState : std::uint8_t {
 // Which side a packet comes from.
 enum class Side : std::uint8_t { client, server };
 
-[[nodiscard]] constexpr std::size_t number(Side side) { return static_cast<std::size_t>(side); }
-[[nodiscard]] constexpr Side opposite(Side side) { return static_cast<Side>(number(side) ^ 1U); }
+[[nodiscard]] constexpr std::size_t number(Side side) {
+  return static_cast<std::size_t>(side);
+}
+[[nodiscard]] constexpr Side opposite(Side side) {
+  return static_cast<Side>(number(side) ^ 1U);
+}
 
 // Index of a flow in its table.
 struct FlowIndex {

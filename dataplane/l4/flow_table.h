@@ -50,7 +50,8 @@ class FlowTable {
   void prefetch_index(std::uint64_t hash) const { index_.prefetch(hash); }
 
   // Finds the first entry whose tag fits and prefetches it: the second stage of a burst. What it found is verified
-  // by who uses it later. With `ask_second` it is not known yet: prefetch_second() goes on after other packets had their turn.
+  // by who uses it later. With `ask_second` it is not known yet: prefetch_second() goes on after other packets had
+  // their turn.
   using Candidate = FlowIndexTable::Candidate;
   static constexpr std::uint32_t no_candidate = FlowIndexTable::none;
   [[nodiscard]] Candidate prefetch_entry(std::uint64_t hash) const {

@@ -71,6 +71,10 @@ Verdict Balancer::on_miss(packet::PacketView& view) {
   }
   const service::Address destination = to_service(tuple.destination);
   const std::uint16_t port = __builtin_bswap16(tuple.destination_port);
+  if (snapshot_->former_listeners->contains({destination, port, static_cast<service::Protocol>(tuple.protocol)})) {
+    const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
+    return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
+  }
   if (const auto place = pool_.find(destination); place && pool_.ports(*place).contains(port)) {
     const service::WorkerId owner{static_cast<std::uint16_t>(port % workers_)};
     return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
@@ -143,8 +147,10 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
   if (!opens_connection(view)) {
     return without_flow<Family>(view);
   }
-  // Full NAT's own address as a source is forged; behind `nat` it would claim a tuple of full NAT's at the server.
-  if (pool_.find(to_service(view.source<Family>()))) {
+  // One of our own addresses as a source is forged; behind `nat` it would claim a tuple of full NAT's, or of a health
+  // probe's, at the server.
+  const service::Address source = to_service(view.source<Family>());
+  if (pool_.find(source) || own_addresses_.contains(source) || snapshot_->vips->contains(source)) {
     return Verdict::dropped(DropReason::ip_source_bad);
   }
   if (!listener.running) {
@@ -331,6 +337,26 @@ std::optional<DropReason> Balancer::choose_server_side(Flow<Family>& flow, const
   return DropReason::reverse_tuple_collision;
 }
 
+// Half-open flows must not keep the ports from those who complete their handshake: the oldest one that has a port gives
+// it up. Its server is told, since it would take the next SYN from that port for part of the old handshake.
+template <class Family>
+void Balancer::free_half_open_port() {
+  constexpr int most_looked_at = 8;
+  FlowTable<Family>& flows = table<Family>();
+  std::uint32_t place = flows.timers().oldest_half_open();
+  for (int looked_at = 0; looked_at < most_looked_at && place != FlowTimers<Flow<Family>>::none; ++looked_at) {
+    const Flow<Family>& flow = flows[FlowIndex{place}];
+    if (flow.mode() == service::Mode::fullnat) {
+      send_reset<Family>(
+          {flow.server_side().reversed(), flow.client_sequence_end + flow.sequence_delta, {}, packet::tcp_flag::rst});
+      counters_.half_open_replaced.add();
+      remove<Family>(FlowIndex{place});
+      return;
+    }
+    place = flow.next;
+  }
+}
+
 // Takes a local port and, for TCP, the server-side numbering: the initial sequence number is keyed and follows a clock
 // (RFC 6528), and on a port that the same server has seen before it is later than what that connection ended with, so
 // that the server's TIME_WAIT gives way at once (RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13).
@@ -338,13 +364,8 @@ template <class Family>
 std::optional<DropReason> Balancer::take_local_port(Flow<Family>& flow, packet::Sequence client_isn) {
   auto choice = pool_.allocate(Family::is_v6);
   if (!choice) {
-    // Half-open flows must not keep the ports from those who complete their handshake.
-    FlowTable<Family>& flows = table<Family>();
-    if (const std::uint32_t oldest = flows.timers().oldest_half_open(); oldest != FlowTimers<Flow<Family>>::none) {
-      counters_.half_open_replaced.add();
-      remove<Family>(FlowIndex{oldest});
-      choice = pool_.allocate(Family::is_v6);
-    }
+    free_half_open_port<Family>();
+    choice = pool_.allocate(Family::is_v6);
     if (!choice) {
       return DropReason::local_ports_exhausted;
     }

@@ -44,8 +44,8 @@ template <class Family>
   return !after(acknowledged, segment.sequence) && !after(segment.sequence, end);
 }
 
-// What a side has acknowledged when `known` was its word before this segment: the number only grows, and not beyond what
-// its peer has sent (RFC 9293 section 3.10.7.4), whoever claims it.
+// What a side has acknowledged when `known` was its word before this segment: the number only grows, and not beyond
+// what its peer has sent (RFC 9293 section 3.10.7.4), whoever claims it.
 [[nodiscard]] constexpr packet::Sequence acknowledged_after(packet::Sequence known, const Segment& segment,
                                                             packet::Sequence peer_end) {
   const bool news = segment.has(packet::tcp_flag::ack) && after(segment.acknowledgment, known) &&
@@ -106,6 +106,31 @@ template <class Family>
   return state;
 }
 
+// How far a segment may lie from what is known of its connection: more than any window in use here, and a blind guess
+// hits it once in 256 times (RFC 5961 section 1.2 counts in the same way).
+inline constexpr std::uint32_t plausible_distance = 1U << 24U;
+
+// Could the segment belong to the connection, as far as its sequence number goes?
+template <class Family>
+[[nodiscard]] inline bool is_plausible(const Flow<Family>& flow, Side from, const Segment& segment) {
+  const packet::Sequence end = from == Side::client ? flow.client_sequence_end : flow.server_sequence_end;
+  return distance(end - plausible_distance, segment.sequence) <= 2 * plausible_distance;
+}
+
+// The numbers of a segment without SYN and RST. Free of branches on the side, which nothing predicts.
+template <class Family>
+inline void remember_plain(Flow<Family>& flow, Side from, const Segment& segment) {
+  packet::Sequence& end = flow.sequence_end(from);
+  packet::Sequence& acknowledged = flow.acknowledgment(from);
+  // The server acknowledges in its own numbers.
+  const auto delta = flow.sequence_delta & (0U - static_cast<std::uint32_t>(number(from)));
+  const packet::Sequence peer_end = flow.sequence_end(opposite(from)) + delta;
+  if (distance(end, segment.end()) <= plausible_distance) {
+    end = segment.end();
+  }
+  acknowledged = acknowledged_after(acknowledged, segment, peer_end);
+}
+
 // Remembers the segment's numbers. They only grow, except that the SYNs of an opening connection set them: a side's own
 // number, and what its peer has acknowledged before the first byte. A SYN later on is a forgery or a mistake
 // (RFC 5961 section 4) and sets nothing.
@@ -114,25 +139,12 @@ inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
   if (segment.has(packet::tcp_flag::rst)) {
     return;
   }
-  const bool opens = segment.has(packet::tcp_flag::syn) && flow.state() == FlowState::syn_sent;
-  if (from == Side::client) {
-    if (opens) {
-      flow.server_acknowledgment = segment.sequence + flow.sequence_delta;
-    }
-    if (opens || after(segment.end(), flow.client_sequence_end)) {
-      flow.client_sequence_end = segment.end();
-    }
-    flow.client_acknowledgment = acknowledged_after(flow.client_acknowledgment, segment, flow.server_sequence_end);
-    return;
+  if (segment.has(packet::tcp_flag::syn) && flow.state() == FlowState::syn_sent) {
+    flow.sequence_end(from) = segment.end();
+    flow.acknowledgment(opposite(from)) =
+        from == Side::client ? segment.sequence + flow.sequence_delta : segment.sequence;
   }
-  if (opens) {
-    flow.client_acknowledgment = segment.sequence;
-  }
-  if (opens || after(segment.end(), flow.server_sequence_end)) {
-    flow.server_sequence_end = segment.end();
-  }
-  flow.server_acknowledgment =
-      acknowledged_after(flow.server_acknowledgment, segment, flow.client_sequence_end + flow.sequence_delta);
+  remember_plain(flow, from, segment);
 }
 
 }  // namespace steelyard::l4

@@ -84,6 +84,9 @@ struct Snapshot {
   std::vector<std::shared_ptr<const Listener>> listeners;  // by ListenerId::value; empty slots are null
   std::shared_ptr<const ListenerIndex> index;              // (VIP, port, protocol) -> ListenerId
   std::shared_ptr<const EndpointSet> nat_servers;          // server endpoints of `nat` listeners
+  // Listeners that were removed while connections of theirs may still run: whose packets they are is known by these.
+  // Removed servers of `nat` listeners stay in nat_servers for the same reason.
+  std::shared_ptr<const EndpointSet> former_listeners = std::make_shared<EndpointSet>();
   std::shared_ptr<const AddressSet> vips;                  // answered by ARP, ND and ICMP echo
   std::vector<Route> routes;                               // longest prefix first
   bool reset_unknown_tcp = true;  // answer a mid-stream TCP packet without a flow by RST instead of dropping it

@@ -94,8 +94,15 @@ void Worker::handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborM
   const service::Address target = address_of(message.target);
   const bool ours = answers_for(target) || (!links_[link].kernel.attached() && is_own(target));
   if (message.kind == neighbor::NeighborMessage::Kind::request && ours && message.sender != message.target) {
+    neighbor::NeighborMessage asked = message;
+    if (!asked.has_sender_mac && asked.sender != neighbor::IpKey{}) {
+      // A unicast solicitation may leave its link address out (RFC 4861 section 4.3): the answer goes back to the
+      // frame's.
+      std::memcpy(asked.sender_mac.data(), rte_pktmbuf_mtod(packet, const std::uint8_t*) + 6, 6);
+      asked.has_sender_mac = true;
+    }
     std::array<std::uint8_t, neighbor::largest_message> frame{};
-    const std::size_t length = neighbor::build_answer(frame, links_[link].mac, message.target, &message);
+    const std::size_t length = neighbor::build_answer(frame, links_[link].mac, message.target, &asked);
     send_frame(link, std::span(frame).first(length));
   }
   if (links_[link].kernel.attached()) {

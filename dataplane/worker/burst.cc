@@ -82,17 +82,37 @@ void Worker::look_up(std::span<Pending> burst) {
   }
 }
 
-// Third stage, packet by packet.
+void Worker::transmit(rte_mbuf* packet, std::uint16_t link) {
+  TransmitBuffer& buffer = transmit_[link];
+  buffer.packets[buffer.count++] = packet;
+  if (buffer.count == burst_size) {
+    flush(link);
+  }
+}
+
+// Sends a packet, complete from its IP header on, to a next hop; queues it while that is not resolved.
+void Worker::forward(rte_mbuf* packet, neighbor::HopIndex index) {
+  neighbor::Hop& hop = neighbors_[index];
+  hop.used = true;
+  if (!hop.reachable) [[unlikely]] {
+    if (!neighbors_.wait(index, packet)) {
+      drop(packet, DropReason::neighbor_queue_full);
+    }
+    return;
+  }
+  if (packet->pkt_len > std::size_t{links_[hop.port].mtu} + packet::ethernet_header_size) [[unlikely]] {
+    drop(packet, DropReason::frame_exceeds_mtu);
+    return;
+  }
+  // Destination and source stand side by side in both, twelve bytes.
+  std::memcpy(rte_pktmbuf_mtod(packet, std::uint8_t*), hop.destination.data(), 12);
+  transmit(packet, hop.port);
+}
+
+// Third stage of a packet that is not in the middle of a known flow.
 void Worker::finish(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
   packet::PacketView& view = pending.view;
-  if (view.kind == PacketKind::l4) [[likely]] {
-    const neighbor::HopIndex hop = view.is_v6 ? balancer_.forward_known<packet::Ipv6>(view, pending.candidate)
-                                              : balancer_.forward_known<packet::Ipv4>(view, pending.candidate);
-    if (hop.value != 0) [[likely]] {
-      packets_.forwarded.add();
-      forward(packet, hop);
-      return;
-    }
+  if (view.kind == PacketKind::l4) {
     // The note is a cache line of its own: only a packet that may go to somebody else needs it.
     note_of(packet).hops = 0;
     note_of(packet).port = link;
@@ -114,9 +134,22 @@ void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
     classify(packets[place], pending_[place], link);
   }
   look_up(std::span(pending_).first(packets.size()));
+  std::uint64_t forwarded = 0;
   for (std::size_t place = 0; place < packets.size(); ++place) {
-    finish(packets[place], pending_[place], link);
+    packet::PacketView& view = pending_[place].view;
+    neighbor::HopIndex hop;
+    if (view.kind == PacketKind::l4) [[likely]] {
+      hop = view.is_v6 ? balancer_.forward_known<packet::Ipv6>(view, pending_[place].candidate)
+                       : balancer_.forward_known<packet::Ipv4>(view, pending_[place].candidate);
+    }
+    if (hop.value != 0) [[likely]] {
+      ++forwarded;
+      forward(packets[place], hop);
+    } else {
+      finish(packets[place], pending_[place], link);
+    }
   }
+  packets_.forwarded.add(forwarded);
 }
 
 void Worker::act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict) {
@@ -167,8 +200,13 @@ void Worker::handle_handed(rte_mbuf* packet) {
   parse(packet, view);
   if (note.purpose == PacketNote::Purpose::neighbor_message) {
     const std::size_t available = packet->data_len - packet::ethernet_header_size;
-    const auto message = view.kind == PacketKind::arp ? neighbor::parse_arp({view.l3, view.l3_length})
-                                                      : neighbor::parse_ndp(view, available);
+    // A copy may have lost its shape: only what still parses as such a message is read as one.
+    std::optional<neighbor::NeighborMessage> message;
+    if (view.kind == PacketKind::arp) {
+      message = neighbor::parse_arp({view.l3, view.l3_length});
+    } else if (neighbor::is_neighbor_discovery(view)) {
+      message = neighbor::parse_ndp(view, available);
+    }
     if (message) {
       neighbors_.learn(*message, note.port, now_ns_);
     }
@@ -194,33 +232,6 @@ void Worker::handle_handed(rte_mbuf* packet) {
   };
   act(packet, view,
       view.is_v6 ? decide.template operator()<packet::Ipv6>() : decide.template operator()<packet::Ipv4>());
-}
-
-// Sends a packet, complete from its IP header on, to a next hop; queues it while that is not resolved.
-void Worker::forward(rte_mbuf* packet, neighbor::HopIndex index) {
-  neighbor::Hop& hop = neighbors_[index];
-  hop.used = true;
-  if (!hop.reachable) [[unlikely]] {
-    if (!neighbors_.wait(index, packet)) {
-      drop(packet, DropReason::neighbor_queue_full);
-    }
-    return;
-  }
-  if (packet->pkt_len > std::size_t{links_[hop.port].mtu} + packet::ethernet_header_size) [[unlikely]] {
-    drop(packet, DropReason::frame_exceeds_mtu);
-    return;
-  }
-  // Destination and source stand side by side in both, twelve bytes.
-  std::memcpy(rte_pktmbuf_mtod(packet, std::uint8_t*), hop.destination.data(), 12);
-  transmit(packet, hop.port);
-}
-
-void Worker::transmit(rte_mbuf* packet, std::uint16_t link) {
-  TransmitBuffer& buffer = transmit_[link];
-  buffer.packets[buffer.count++] = packet;
-  if (buffer.count == burst_size) {
-    flush(link);
-  }
 }
 
 void Worker::flush(std::uint16_t link) {

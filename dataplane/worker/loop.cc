@@ -11,7 +11,7 @@ constexpr std::uint64_t microsecond = 1'000;
 constexpr std::uint64_t millisecond = 1'000 * microsecond;
 // Flows that one turn ends or looks at when their timers come round, and entries that a walk visits: some 10 to 100
 // nanoseconds each, so a tenth of the millisecond that a turn may take.
-constexpr std::size_t expiry_budget = 256;
+constexpr std::size_t expiry_budget = 128;
 constexpr std::size_t walk_budget = 1'024;
 constexpr std::size_t announcements_a_turn = 8;
 // Turns without work before the worker sleeps, and how long it then does: together with the wake-up below 50
@@ -74,6 +74,7 @@ std::size_t Worker::turn() {
   keep_time();
   adopt_snapshot();
   std::size_t handled = 0;
+  std::size_t work = 0;  // beside packets
   std::array<rte_mbuf*, burst_size> burst;
   for (std::size_t place = 0; place < links_.size(); ++place) {
     const auto link = static_cast<std::uint16_t>(place);
@@ -91,7 +92,7 @@ std::size_t Worker::turn() {
   handled += receive_handed(burst);
   if (now_ns_ >= next_expiry_ns_) {
     next_expiry_ns_ = now_ns_ + millisecond;
-    balancer_.expire(expiry_budget);
+    work += balancer_.expire(expiry_budget);
   }
   if (now_ns_ >= next_neighbor_ns_) {
     next_neighbor_ns_ = now_ns_ + 50 * millisecond;
@@ -100,18 +101,18 @@ std::size_t Worker::turn() {
   if (id_.value == 0) {
     announce();
   }
-  serve_mailbox();
+  work += serve_mailbox() ? 1 : 0;
   for (std::size_t link = 0; link < links_.size(); ++link) {
     flush(static_cast<std::uint16_t>(link));
   }
   packets_.waiting.set(static_cast<std::uint32_t>(neighbors_.waiting()));
   heartbeat_.add();
-  if (handled != 0) {
+  if (handled + work != 0) {
     turns_.record(clock_->now_ns() - begun);
   } else {
     turns_.idle_turns.add();
   }
-  return handled;
+  return handled + work;
 }
 
 void Worker::keep_time() {
@@ -125,7 +126,9 @@ void Worker::adopt_snapshot() {
   if (published == snapshot_) [[likely]] {
     return;
   }
-  const bool new_vips = snapshot_ == nullptr || snapshot_->vips != published->vips;
+  // The old snapshot may be gone already if this worker was offline: nothing of it is read here.
+  const bool new_vips = announced_for_ != published->vips.get();
+  announced_for_ = published->vips.get();
   snapshot_ = published;
   balancer_.set_snapshot(published);
   if (new_vips) {
@@ -150,11 +153,11 @@ void Worker::announce() {
   }
 }
 
-void Worker::serve_mailbox() {
+bool Worker::serve_mailbox() {
   if (command_ == nullptr) {
     std::array<FlowCommand*, 1> posted{};
     if (mailbox_->pop(posted) == 0) {
-      return;
+      return false;
     }
     command_ = posted[0];
   }
@@ -162,6 +165,7 @@ void Worker::serve_mailbox() {
     command_->finish();
     command_ = nullptr;
   }
+  return true;
 }
 
 std::size_t Worker::receive_handed(std::span<rte_mbuf*> packets) {

@@ -107,7 +107,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   void keep_time();
   void adopt_snapshot();
   void announce();
-  void serve_mailbox();
+  [[nodiscard]] bool serve_mailbox();
   void idle();
 
   // A packet between the stages of its burst.
@@ -153,6 +153,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   service::AddressSet local_addresses_;
   const std::atomic<const service::Snapshot*>* published_;
   const service::Snapshot* snapshot_ = nullptr;
+  const void* announced_for_ = nullptr;  // the set of VIPs that announced_ counts in; compared only
   rte_rcu_qsbr* rcu_;
   const Clock* clock_;
   std::uint64_t now_ns_ = 0;
