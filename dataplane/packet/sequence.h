@@ -11,9 +11,12 @@ struct Sequence {
   friend constexpr bool operator==(Sequence, Sequence) = default;
   friend constexpr Sequence operator+(Sequence sequence, std::uint32_t octets) { return {sequence.value + octets}; }
   friend constexpr Sequence operator-(Sequence sequence, std::uint32_t octets) { return {sequence.value - octets}; }
-  // The distance from `from` to `to`, modulo 2^32.
-  friend constexpr std::uint32_t distance(Sequence from, Sequence to) { return to.value - from.value; }
 };
+
+// The octets from `from` to `to`, modulo 2^32.
+[[nodiscard]] constexpr std::uint32_t distance(Sequence from, Sequence to) {
+  return to.value - from.value;
+}
 
 // Is `left` later than `right`, given that they are less than 2^31 apart?
 [[nodiscard]] constexpr bool after(Sequence left, Sequence right) {

@@ -99,10 +99,10 @@ TYPED_TEST(ParseBothFamilies, EveryTruncationIsRefused) {
 }
 
 TYPED_TEST(ParseBothFamilies, ATcpHeaderThatDoesNotFitIsRefused) {
-  for (const std::uint8_t offset : {0x00, 0x40, 0x60, 0xf0}) {
+  for (const unsigned offset : {0x00U, 0x40U, 0x60U, 0xf0U}) {
     Frame frame = test::tcp(ends<TypeParam>());
-    frame.l4()[12] = offset;
-    EXPECT_EQ(refusal(frame), DropReason::l4_header_bad) << int{offset};
+    frame.l4()[12] = static_cast<std::uint8_t>(offset);
+    EXPECT_EQ(refusal(frame), DropReason::l4_header_bad) << offset;
   }
   EXPECT_EQ(refusal(test::ip<TypeParam>(ends<TypeParam>().source, ends<TypeParam>().destination, protocol_tcp,
                                         Bytes(19, 0x50))),
