@@ -92,7 +92,7 @@ class Call {
 
   [[nodiscard]] tl::expected<std::string, AdminError> receive_line() {
     std::string line;
-    std::array<char, 64 * 1024> buffer;
+    std::array<char, 65'536> buffer;
     while (line.size() <= longest_answer) {
       if (!wait_for(POLLIN)) {
         return unreachable("steelyard did not answer within " + std::to_string(timeout_.count() / 1000) +

@@ -24,8 +24,8 @@ using Protocol = asio::local::stream_protocol;
 using boost::system::error_code;
 
 // One read, and one piece of a serialised answer (about 0.1 ms of work).
-constexpr std::size_t read_bytes = 4 * 1024;
-constexpr std::size_t write_bytes = 64 * 1024;
+constexpr std::size_t read_bytes = 4'096;
+constexpr std::size_t write_bytes = 65'536;
 // When accept() fails, mostly for want of descriptors.
 constexpr std::chrono::milliseconds accept_pause{100};
 
@@ -68,10 +68,10 @@ class AdminServer::Connection : public std::enable_shared_from_this<Connection> 
 
   void close() {
     ++round_;
-    deadline_.cancel();
     error_code ignored;
+    deadline_.cancel(ignored);
     socket_.close(ignored);
-    core_->connections.erase(shared_from_this());
+    core_->connections.erase(weak_from_this().lock());
   }
 
  private:
@@ -229,7 +229,7 @@ void AdminServer::Core::stop() {
   stopped = true;
   error_code ignored;
   acceptor.close(ignored);
-  pause.cancel();
+  pause.cancel(ignored);
   while (!connections.empty()) {
     (*connections.begin())->close();
   }

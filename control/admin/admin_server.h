@@ -15,8 +15,8 @@
 namespace steelyard::control {
 
 struct AdminLimits {
-  std::size_t request_bytes = 64 * 1024;  // a line; a longer one is refused and ends the connection
-  std::size_t connections = 32;           // at once; further ones are told so and closed
+  std::size_t request_bytes = 65'536;  // a line; a longer one is refused and ends the connection
+  std::size_t connections = 32;        // at once; further ones are told so and closed
   // For a complete request to arrive, and for the client to take a piece of an answer.
   std::chrono::milliseconds idle{30'000};
   // For the handler to reply; then the client is told. A worker that stalls must not use up the connections.

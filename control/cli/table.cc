@@ -20,7 +20,7 @@ void Table::add(std::vector<std::string> cells) {
   rows_.push_back({std::move(cells), {}});
 }
 
-void Table::note(std::string text) {
+void Table::note(std::string_view text) {
   rows_.push_back({{}, config::printable(text, longest_note)});
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace steelyard::control::cli {
@@ -21,7 +22,7 @@ class Table {
   // Missing cells are empty, surplus ones are left out.
   void add(std::vector<std::string> cells);
   // A line of free text below the row before it, indented further; no part of the columns.
-  void note(std::string text);
+  void note(std::string_view text);
 
   [[nodiscard]] bool empty() const { return rows_.empty(); }
   // Columns two spaces apart, no trailing blanks, each line ended by a newline.

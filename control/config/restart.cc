@@ -70,6 +70,12 @@ std::vector<std::string> settings_that_need_restart(const Config& running, const
   compare_ports(names, running, wanted);
   names.compare("local_addresses", running.local_addresses, wanted.local_addresses);
   names.compare("local_ports", running.local_ports, wanted.local_ports);
+  // The kernel's side of the ports got its routes at start; health checks go by them.
+  const bool kernel_routes = std::ranges::any_of(
+      running.ports, [](const Port& port) { return port.exception.enabled && port.exception.manage; });
+  if (kernel_routes) {
+    names.compare("routes", running.routes, wanted.routes);
+  }
   names.compare("metrics.listen", running.metrics, wanted.metrics);
   return names.take();
 }

@@ -22,7 +22,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds accept_pause{100};  // when accept() fails, mostly for want of descriptors
-constexpr std::size_t most_lingering_bytes = 64 * 1024;
+constexpr std::size_t most_lingering_bytes = 65'536;
 
 tcp::acceptor listen(asio::io_context& io, const std::string& address, std::uint16_t port) {
   try {
@@ -73,7 +73,7 @@ class MetricsServer::Connection : public std::enable_shared_from_this<Connection
     closed_ = true;  // tcp_stream closes the socket itself at a timeout: that it is open tells nothing
     error_code ignored;
     stream_.socket().close(ignored);
-    core_->connections.erase(shared_from_this());
+    core_->connections.erase(weak_from_this().lock());
   }
 
  private:
@@ -188,7 +188,7 @@ void MetricsServer::Core::stop() {
   stopped = true;
   error_code ignored;
   acceptor.close(ignored);
-  pause.cancel();
+  pause.cancel(ignored);
   while (!connections.empty()) {
     (*connections.begin())->close();
   }

@@ -54,15 +54,14 @@ std::vector<service::Route> routes_of(const config::Config& config) {
 // The interface that probes of a server leave by; empty: as the kernel's routes say.
 std::string probe_interface(const config::Config& config, const service::Address& server) {
   std::optional<std::size_t> port = config::connected_port(config, server);
-  std::uint8_t longest = 0;
-  for (const config::Route& route : config.routes) {
-    if (!port && route.to.contains(server) && route.to.length >= longest) {
-      longest = route.to.length;
-      port = config::egress_port(config, route);
+  if (!port) {
+    const config::Route* best = nullptr;
+    for (const config::Route& route : config.routes) {
+      if (route.to.contains(server) && (best == nullptr || route.to.length > best->to.length)) {
+        best = &route;
+      }
     }
-    if (port) {
-      break;
-    }
+    port = best != nullptr ? config::egress_port(config, *best) : std::nullopt;
   }
   const bool usable = port && config.ports[*port].exception.enabled;
   return usable ? config.ports[*port].exception.name : std::string{};

@@ -20,6 +20,14 @@ struct ReloadResult {
   std::string refusal;  // all reasons, a line each
 };
 
+void take_as_up(service::ListenerState& live, std::size_t server) {
+  if (!live.states[server].up.load(std::memory_order_relaxed)) {
+    live.states[server].recovered_at.store(0, std::memory_order_relaxed);
+    live.states[server].up.store(true, std::memory_order_relaxed);
+    live.epoch.fetch_add(1, std::memory_order_release);
+  }
+}
+
 ReloadResult prepare(PlanBuilder& builder, const std::string& file, const Plan& running) {
   ReloadResult result;
   config::ParseResult loaded = config::load(file);
@@ -49,13 +57,15 @@ ReloadResult prepare(PlanBuilder& builder, const std::string& file, const Plan& 
   return result;
 }
 
+boost::json::value refusal(const std::string& why) {
+  return boost::json::object{{"ok", false}, {"error", why}};
+}
+
 boost::json::value answer_of(const ReloadResult& result, std::uint64_t generation) {
-  boost::json::object answer;
   if (!result.refusal.empty()) {
-    answer["ok"] = false;
-    answer["error"] = result.refusal;
-    return answer;
+    return refusal(result.refusal);
   }
+  boost::json::object answer;
   boost::json::array warnings;
   for (const std::string& warning : result.warnings) {
     warnings.emplace_back(warning);
@@ -70,6 +80,12 @@ boost::json::value answer_of(const ReloadResult& result, std::uint64_t generatio
 // Reads, checks and builds on the builder thread; the io thread goes on with its probes meanwhile. Reloads that are
 // asked for while one is under way are answered by the one after it.
 void Runtime::reload(Reply reply) {
+  if (shutdown_deadline_) {
+    if (reply) {
+      reply(refusal("the process is stopping"));
+    }
+    return;
+  }
   waiting_reloads_.push_back(std::move(reply));
   if (building_) {
     return;
@@ -80,14 +96,23 @@ void Runtime::reload(Reply reply) {
     auto result = std::make_shared<ReloadResult>(prepare(builder_, options_.config_file, plan_));
     boost::asio::post(io_, [this, result, served = std::move(served)] {
       building_ = false;
+      if (shutdown_deadline_) {
+        // The stop came while this was being built: what counts now is that nothing new begins.
+        result->plan.reset();
+        result->refusal = "the process is stopping";
+        close_listeners();
+      }
       if (result->plan) {
         for (const std::string& warning : result->warnings) {
           spdlog::warn("{}", warning);
         }
+        const std::size_t ended_overrides = overrides_.size();
         overrides_.clear();
+        std::erase_if(deadlines_, [](const Deadline& deadline) { return deadline.cause == Cause::drained; });
         apply(std::move(*result->plan));
-        spdlog::info("reloaded config={} generation={} listeners={}", options_.config_file, plan_.snapshot->generation,
-                     plan_.listeners.size());
+        set_log_level(plan_.config->log_level);
+        spdlog::info("reloaded config={} generation={} listeners={} overrides_ended={}", options_.config_file,
+                     plan_.snapshot->generation, plan_.listeners.size(), ended_overrides);
       } else {
         spdlog::error("reload refused, the running configuration is unchanged: {}", result->refusal);
       }
@@ -117,7 +142,11 @@ void Runtime::apply(Plan plan) {
     for (std::size_t server = 0; server < planned.backends.size(); ++server) {
       const BackendPlan& backend = planned.backends[server];
       places.emplace(backend.id.value, BackendPlace{listener, server});
+      cancel_deadline(backend.id, Cause::removed);
       if (!new_state) {
+        if (!backend.checked) {
+          take_as_up(*built->state, server);  // what nobody checks any more is not down
+        }
         continue;
       }
       const auto status = checker_->status({backend.id.value});
@@ -144,8 +173,7 @@ void Runtime::apply(Plan plan) {
     if (settings.on_removed == service::OrphanPolicy::reset) {
       reset_now.push_back({backend});
     } else if (settings.connection_drain) {
-      deadlines_.push_back(
-          {steady_clock::now() + *settings.connection_drain, {backend}, listener.backends[place.server].key});
+      set_deadline({backend}, Cause::removed, *settings.connection_drain);
     }
   }
   reset_backends(std::move(reset_now));
@@ -171,19 +199,25 @@ void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::
               "health load_balancer={} listener={}:{} server={}:{} state={} check=\"{}\" last=\"{}\"", balancer.name,
               config::to_string(settings.protocol), settings.port, backend.key.address.to_string(), backend.port,
               up ? "up" : "down", status.check, reason);
-  if (!up) {
-    orphan(backend.id, settings.on_unhealthy, settings.connection_drain, backend.key);
+  if (up) {
+    cancel_deadline(backend.id, Cause::unhealthy);
+  } else if (settings.on_unhealthy == service::OrphanPolicy::reset) {
+    reset_backends({backend.id});
+  } else if (settings.connection_drain) {
+    set_deadline(backend.id, Cause::unhealthy, *settings.connection_drain);
   }
 }
 
-// A server has lost its place: its connections run on, run until a deadline, or are reset at once.
-void Runtime::orphan(service::BackendId backend, service::OrphanPolicy policy,
-                     std::optional<std::chrono::seconds> drain, const ServerKey& key) {
-  if (policy == service::OrphanPolicy::reset) {
-    reset_backends({backend});
-  } else if (drain) {
-    deadlines_.push_back({steady_clock::now() + *drain, backend, key});
-  }
+// One deadline a server and cause; a new one replaces the old one.
+void Runtime::set_deadline(service::BackendId backend, Cause cause, std::chrono::seconds after) {
+  cancel_deadline(backend, cause);
+  deadlines_.push_back({steady_clock::now() + after, backend, cause});
+}
+
+void Runtime::cancel_deadline(service::BackendId backend, Cause cause) {
+  std::erase_if(deadlines_, [&](const Deadline& deadline) {
+    return deadline.backend == backend && deadline.cause == cause;
+  });
 }
 
 void Runtime::check_deadlines() {
@@ -193,14 +227,7 @@ void Runtime::check_deadlines() {
     if (now < deadline.at) {
       return false;
     }
-    // A server that came back in the meantime keeps its connections.
-    const auto place = places_.find(deadline.backend.value);
-    const bool back =
-        place != places_.end() && checker_->is_up({deadline.backend.value}) &&
-        plan_.listeners[place->second.listener].backends[place->second.server].admin != AdminState::draining;
-    if (!back) {
-      due.push_back(deadline.backend);
-    }
+    due.push_back(deadline.backend);
     return true;
   });
   reset_backends(std::move(due));

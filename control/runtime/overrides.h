@@ -2,7 +2,6 @@
 // such. Plain values; control thread.
 #pragma once
 
-#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -26,8 +25,6 @@ enum class AdminState : std::uint8_t { enabled, disabled, draining };
 struct ServerOverride {
   AdminState state = AdminState::enabled;
   std::optional<std::uint8_t> weight;
-  // draining: when its connections are reset; none: they may finish.
-  std::optional<std::chrono::steady_clock::time_point> deadline;
 };
 
 using Overrides = std::map<ServerKey, ServerOverride>;

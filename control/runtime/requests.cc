@@ -148,9 +148,15 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
       const bool named = !backend.name.empty() && backend.name == name;
       const bool addressed = endpoint && backend.key.address == endpoint->address &&
                              (endpoint->port == backend.port || endpoint->port == 0);
-      if (named || addressed) {
-        found = &backend;
+      if (!named && !addressed) {
+        continue;
       }
+      if (found != nullptr && found->key != backend.key) {
+        return reply(refused("'" + name + "' in group '" + group + "' is more than one server: " +
+                             endpoint_text(found->key.address, found->port) + " and " +
+                             endpoint_text(backend.key.address, backend.port) + "; give address and port"));
+      }
+      found = &backend;
     }
   }
   if (found == nullptr) {
@@ -164,7 +170,6 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
   if (const auto before = overrides_.find(key); before != overrides_.end()) {
     changed = before->second;
   }
-  changed.deadline.reset();
   if (action == "enable") {
     changed.state = AdminState::enabled;
   } else if (action == "disable") {
@@ -182,15 +187,23 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
   } else {
     return reply(refused("unknown action '" + action + "'; allowed are enable, disable, weight, drain"));
   }
-  overrides_[key] = changed;
+  if (changed.state == AdminState::enabled && !changed.weight) {
+    overrides_.erase(key);
+  } else {
+    overrides_[key] = changed;
+  }
   builder_.override_group(plan_, overrides_, group);
   dataplane_->publish(plan_.snapshot);
   for (const ListenerPlan& listener : plan_.listeners) {
     const config::Listener& settings = plan_.config->load_balancers[listener.balancer].listeners[listener.listener];
     for (const BackendPlan& backend : listener.backends) {
+      if (backend.key != key || action == "weight") {
+        continue;
+      }
+      cancel_deadline(backend.id, Cause::drained);
       const auto drain = value ? std::optional(std::chrono::seconds(*value)) : settings.connection_drain;
-      if (action == "drain" && backend.key == key && drain) {
-        deadlines_.push_back({std::chrono::steady_clock::now() + *drain, backend.id, key});
+      if (action == "drain" && drain) {
+        set_deadline(backend.id, Cause::drained, *drain);
       }
     }
   }

@@ -2,12 +2,12 @@
 #include "control/runtime/runtime.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <csignal>
 #include <iostream>
 #include <random>
 #include <stdexcept>
@@ -98,15 +98,18 @@ worker::DataplaneSettings settings_of(const config::Config& config, const RunOpt
   return settings;
 }
 
-void set_up_log(config::LogLevel level) {
+void set_up_log() {
   auto logger = std::make_shared<spdlog::logger>("steelyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-  logger->set_level(spdlog::level::from_str(std::string(config::to_string(level))));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
 }
 
 }  // namespace
+
+void set_log_level(config::LogLevel level) {
+  spdlog::set_level(spdlog::level::from_str(std::string(config::to_string(level))));
+}
 
 Runtime::Runtime(RunOptions options, std::shared_ptr<const config::Config> config)
     : options_(std::move(options)),
@@ -198,6 +201,13 @@ void Runtime::begin_shutdown() {
     finish_shutdown();
     return;
   }
+  if (!building_) {
+    close_listeners();  // else when the builder is done
+  }
+}
+
+// Every listener refuses new connections from now on.
+void Runtime::close_listeners() {
   auto closing = std::make_shared<config::Config>(*plan_.config);
   for (config::LoadBalancer& balancer : closing->load_balancers) {
     balancer.active = false;
@@ -220,15 +230,18 @@ void Runtime::tick() {
     watch_workers();
     if (!building_) {
       builder_.release_ids(steady_clock::now(),
-                           [this](service::BackendId backend) { return dataplane_->active(backend) == 0; });
+                           [this](service::BackendId backend) {
+                             return dataplane_->active(backend) == 0 &&
+                                    std::ranges::find(deadlines_, backend, &Deadline::backend) == deadlines_.end();
+                           });
     }
   }
   if (shutdown_deadline_) {
     std::uint64_t connections = 0;
-    for (std::uint32_t backend = 1; backend < builder_.backends_end(); ++backend) {
+    for (std::uint32_t backend = 1; !building_ && backend < builder_.backends_end(); ++backend) {
       connections += dataplane_->active(service::BackendId{backend});
     }
-    if (connections == 0 || steady_clock::now() >= *shutdown_deadline_) {
+    if ((connections == 0 && !building_) || steady_clock::now() >= *shutdown_deadline_) {
       spdlog::info("drained connections_left={}", connections);
       finish_shutdown();
       return;
@@ -284,7 +297,10 @@ int run(const RunOptions& options) {
     std::cerr << options.config_file << ": refused; nothing was started\n";
     return 1;
   }
-  set_up_log(loaded.config->log_level);
+  // A log reader that went away must not take the load balancer with it.
+  std::signal(SIGPIPE, SIG_IGN);
+  set_up_log();
+  set_log_level(loaded.config->log_level);
   try {
     Runtime runtime(options, std::make_shared<const config::Config>(std::move(*loaded.config)));
     return runtime.run();

@@ -28,6 +28,9 @@
 
 namespace steelyard::control {
 
+// Of the process's log; also while it runs.
+void set_log_level(config::LogLevel level);
+
 class Runtime {
  public:
   using Reply = std::function<void(boost::json::value)>;
@@ -54,10 +57,12 @@ class Runtime {
   }
 
  private:
+  // Why the connections of a server may run only for so long.
+  enum class Cause : std::uint8_t { drained, unhealthy, removed };
   struct Deadline {
     std::chrono::steady_clock::time_point at;
     service::BackendId backend;
-    ServerKey key;
+    Cause cause;
   };
 
   // runtime.cc
@@ -65,6 +70,7 @@ class Runtime {
   void start_services();
   void on_signal(int signal);
   void begin_shutdown();
+  void close_listeners();
   void finish_shutdown();
   void tick();
   void watch_workers();
@@ -74,8 +80,8 @@ class Runtime {
   void reload(Reply reply);
   void apply(Plan plan);
   void on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status);
-  void orphan(service::BackendId backend, service::OrphanPolicy policy, std::optional<std::chrono::seconds> drain,
-              const ServerKey& key);
+  void set_deadline(service::BackendId backend, Cause cause, std::chrono::seconds after);
+  void cancel_deadline(service::BackendId backend, Cause cause);
   void check_deadlines();
   void reset_backends(std::vector<service::BackendId> backends);
 
@@ -101,11 +107,12 @@ class Runtime {
     std::size_t server;
   };
   std::unordered_map<std::uint32_t, BackendPlace> places_;
+  // Workers may hold its commands: it goes after they have stopped.
+  std::unique_ptr<FlowJobs> flow_jobs_;
   std::unique_ptr<worker::Dataplane> dataplane_;
   std::unique_ptr<healthcheck::AsioTimers> timers_;
   std::unique_ptr<healthcheck::SocketProber> prober_;
   std::unique_ptr<healthcheck::Checker> checker_;
-  std::unique_ptr<FlowJobs> flow_jobs_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<MetricsServer> metrics_;
   std::vector<Deadline> deadlines_;

@@ -17,19 +17,30 @@ Config running() {
   return config;
 }
 
-TEST(Restart, IsNotNeededForServicesRoutesAndLogs) {
+TEST(Restart, IsNotNeededForServicesAndLogs) {
   Config wanted = running();
   wanted.log_level = LogLevel::debug;
   wanted.pass_unmatched = true;
   wanted.reset_unknown_tcp = false;
   wanted.allowed_ports = {{80, 80}};
   wanted.shutdown_drain = std::chrono::seconds{5};
-  wanted.routes.push_back({});
   wanted.load_balancers.push_back({});
   wanted.server_groups.push_back({});
   wanted.workers.at = {7, 7};
   wanted.ports[0].at = {9, 9};
   EXPECT_THAT(settings_that_need_restart(running(), wanted), IsEmpty());
+}
+
+TEST(Restart, IsNeededForRoutesWhereTheKernelHasThemToo) {
+  Config before = running();
+  Config wanted = before;
+  wanted.routes.push_back({});
+  EXPECT_THAT(settings_that_need_restart(before, wanted), ElementsAre("routes"));
+  for (Port& port : before.ports) {
+    port.exception.manage = false;
+  }
+  wanted.ports = before.ports;
+  EXPECT_THAT(settings_that_need_restart(before, wanted), IsEmpty());
 }
 
 TEST(Restart, IsNeededForEveryChangedSettingByName) {
