@@ -1,0 +1,288 @@
+// Parse, lookup and rewriting under hostile input: the bytes are a little program of packets - raw ones and well-formed
+// ones of few clients, servers and listeners, so that they meet - and of pauses. After every packet: one that was
+// forwarded and came with right checksums leaves with right ones. At the end, after everything has expired: no flow, no
+// connection and no local port is left over.
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "dataplane/l4/balancer.h"
+#include "dataplane/packet/build.h"
+#include "dataplane/packet/checksum.h"
+
+namespace steelyard {
+namespace {
+
+constexpr std::size_t flows = 64;
+constexpr std::uint64_t second = 1'000'000'000;
+
+void require(bool holds) {
+  if (!holds) {
+    std::abort();
+  }
+}
+
+// Hands out the input; zeros when it is used up.
+class Bytes {
+ public:
+  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
+  [[nodiscard]] bool empty() const { return left_ == 0; }
+  std::uint8_t byte() {
+    if (left_ == 0) {
+      return 0;
+    }
+    --left_;
+    return *data_++;
+  }
+  std::uint16_t word() { return static_cast<std::uint16_t>(byte() << 8U | byte()); }
+
+ private:
+  const std::uint8_t* data_;
+  std::size_t left_;
+};
+
+class Nowhere final : public l4::BalancerOutput, public neighbor::NeighborOutput {
+ public:
+  bool send_built(std::span<const std::uint8_t> packet, bool is_v6, neighbor::HopIndex) override {
+    require(!packet.empty() && packet[0] >> 4U == (is_v6 ? 6 : 4));
+    return true;
+  }
+  void send_frame(std::uint16_t, std::span<const std::uint8_t>) override {}
+  void release(rte_mbuf*, neighbor::HopIndex) override {}
+  void give_up(rte_mbuf*, packet::DropReason) override {}
+};
+
+service::Address address(bool v6, std::uint8_t last) {
+  if (v6) {
+    return service::Address::from_v6(
+        std::array<std::uint8_t, 16>{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last});
+  }
+  return service::Address::from_v4(std::array<std::uint8_t, 4>{10, 0, 0, last});
+}
+
+constexpr std::uint8_t vip = 100;
+constexpr std::uint8_t local = 200;
+constexpr std::uint8_t first_server = 1;
+
+service::Snapshot make_snapshot() {
+  service::Snapshot snapshot;
+  std::vector<service::ListenerIndex::Entry> entries;
+  std::vector<service::VipKey> endpoints;
+  snapshot.listeners.push_back(nullptr);
+  std::uint32_t backend = 1;
+  for (const bool v6 : {false, true}) {
+    for (const auto protocol : {service::Protocol::tcp, service::Protocol::udp}) {
+      for (const auto mode : {service::Mode::nat, service::Mode::fullnat}) {
+        auto listener = std::make_shared<service::Listener>();
+        listener->id = {static_cast<std::uint16_t>(snapshot.listeners.size())};
+        listener->key = {address(v6, vip), static_cast<std::uint16_t>(mode == service::Mode::nat ? 80 : 81), protocol};
+        listener->mode = mode;
+        listener->scheduler = protocol == service::Protocol::tcp ? service::Scheduler::wlc : service::Scheduler::wrr;
+        listener->persistence_timeout = std::chrono::seconds(mode == service::Mode::nat ? 0 : 60);
+        for (std::uint8_t server = 0; server < 2; ++server) {
+          listener->servers.push_back(
+              {address(v6, static_cast<std::uint8_t>(first_server + server)), 8080, 50, {backend++}});
+          endpoints.push_back({listener->servers.back().address, 8080, protocol});
+        }
+        listener->state = std::make_shared<service::ListenerState>(2);
+        listener->scratch.emplace_back(
+            std::make_unique<std::uint32_t[]>(schedule::scratch_words(listener->scheduler, 2)));
+        entries.push_back({listener->key, listener->id});
+        snapshot.listeners.push_back(std::move(listener));
+      }
+    }
+    snapshot.routes.push_back({service::Prefix{address(v6, 0), 0}, {}, true, {}});
+  }
+  snapshot.index = std::make_shared<service::ListenerIndex>(entries);
+  snapshot.nat_servers = std::make_shared<service::EndpointSet>(endpoints);
+  const std::array vips{address(false, vip), address(true, vip)};
+  snapshot.vips = std::make_shared<service::AddressSet>(vips);
+  return snapshot;
+}
+
+class World {
+ public:
+  World()
+      : snapshot_(make_snapshot()),
+        persistence_(16, key_),
+        backends_(64),
+        active_(64),
+        others_(64),
+        schedulers_(snapshot_.listeners.size()),
+        neighbors_({neighbor::PortAddresses{}}, {64, 32, 4, 16}, key_, output_),
+        memory_v4_(aligned(l4::FlowTable<packet::Ipv4>::memory_needed(flows))),
+        memory_v6_(aligned(l4::FlowTable<packet::Ipv6>::memory_needed(flows))) {
+    backends_.commit(64);
+    active_.commit(64);
+    others_.commit(64);
+    schedulers_.commit(snapshot_.listeners.size());
+    l4::BalancerSetup setup;
+    setup.key = key_;
+    setup.memory_v4 = {memory_v4_.get(), l4::FlowTable<packet::Ipv4>::memory_needed(flows)};
+    setup.memory_v6 = {memory_v6_.get(), l4::FlowTable<packet::Ipv6>::memory_needed(flows)};
+    setup.flows_v4 = setup.flows_v6 = flows;
+    setup.local_addresses = {address(false, local), address(true, local)};
+    setup.local_ports = {2000, 2031};
+    setup.persistence = {&persistence_};
+    setup.backends = &backends_;
+    setup.active = &active_;
+    setup.schedulers = &schedulers_;
+    setup.others = &others_;
+    setup.others_version = &others_version_;
+    setup.neighbors = &neighbors_;
+    setup.output = &output_;
+    balancer_ = std::make_unique<l4::Balancer>(setup);
+    balancer_->set_snapshot(&snapshot_);
+    balancer_->set_time(now_);
+  }
+
+  void run(Bytes input) {
+    while (!input.empty()) {
+      const std::uint8_t operation = input.byte();
+      switch (operation % 8) {
+        case 0:
+          raw(input);
+          break;
+        case 1:
+          pass(std::uint64_t{input.word()} * second / 64);
+          break;
+        default:
+          (operation & 0x80U) != 0 ? formed<packet::Ipv6>(input) : formed<packet::Ipv4>(input);
+      }
+    }
+    // The longest timeout is 900 s; a flow that was just looked at is looked at once more.
+    for (int step = 0; step < 50; ++step) {
+      pass(20 * second);
+    }
+    require(balancer_->flows() == 0);
+    for (std::size_t backend = 0; backend < 64; ++backend) {
+      require(active_[backend].get() == 0);
+    }
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  using Memory = std::unique_ptr<std::byte, Free>;
+  static Memory aligned(std::size_t size) {
+    auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, (size + 63) / 64 * 64));
+    std::fill_n(memory, size, std::byte{0});
+    return Memory(memory);
+  }
+
+  void pass(std::uint64_t nanoseconds) {
+    now_ += nanoseconds;
+    balancer_->set_time(now_);
+    for (int turn = 0; turn < 8 && balancer_->expire(flows) != 0; ++turn) {
+    }
+  }
+
+  // Any frame, in a buffer of just its size so that a read beyond it is seen.
+  void raw(Bytes& input) {
+    std::vector<std::uint8_t> frame(input.byte());
+    for (std::uint8_t& byte : frame) {
+      byte = input.byte();
+    }
+    (void)handle(frame, false);
+  }
+
+  // A packet between one of 16 clients and a listener, or from a server back, with right checksums.
+  template <class Family>
+  void formed(Bytes& input) {
+    const std::uint8_t shape = input.byte();
+    const std::uint8_t who = input.byte();
+    const bool tcp = (shape & 1U) != 0;
+    const bool from_server = (shape & 2U) != 0;
+    const bool fullnat = (shape & 4U) != 0;
+    const auto client = from<Family>(static_cast<std::uint8_t>(10 + (who & 0x03U)));
+    const auto client_port = static_cast<std::uint16_t>(1000 + (who >> 2U & 0x03U));
+    const auto server = from<Family>(static_cast<std::uint8_t>(first_server + (who >> 4U & 1U)));
+    const std::size_t payload = shape >> 4U;
+    std::vector<std::uint8_t> frame(14 + Family::header_size + (tcp ? 20 : 8) + payload);
+    packet::store(frame.data() + 12, __builtin_bswap16(Family::ether_type));
+    std::uint8_t* l3 = frame.data() + 14;
+    std::uint8_t* l4 = l3 + Family::header_size;
+    const auto source = from_server ? server : client;
+    const auto back_to = fullnat ? from<Family>(local) : client;
+    const auto destination = from_server ? back_to : from<Family>(vip);
+    const std::uint16_t back_port = fullnat ? static_cast<std::uint16_t>(2000 + (who >> 2U)) : client_port;
+    const std::size_t length = (tcp ? 20U : 8U) + payload;
+    const std::uint8_t protocol = tcp ? packet::protocol_tcp : packet::protocol_udp;
+    packet::write_ip_header<Family>(l3, source, destination, protocol, length);
+    packet::store(l4, __builtin_bswap16(from_server ? std::uint16_t{8080} : client_port));
+    packet::store(l4 + 2, __builtin_bswap16(from_server ? back_port : static_cast<std::uint16_t>(fullnat ? 81 : 80)));
+    if (tcp) {
+      packet::store(l4 + 4, __builtin_bswap32(std::uint32_t{input.word()} << 16U | who));
+      packet::store(l4 + 8, __builtin_bswap32(std::uint32_t{input.word()} << 16U | shape));
+      l4[12] = 5 << 4;
+      l4[13] = input.byte() & 0x3fU;
+    } else {
+      packet::store(l4 + 4, __builtin_bswap16(static_cast<std::uint16_t>(length)));
+    }
+    std::uint8_t* checksum = l4 + (tcp ? 16 : 6);
+    packet::store(checksum, packet::l4_checksum<Family>(source, destination, protocol, {l4, length}));
+    if (handle(frame, true)) {
+      check<Family>(frame);
+    }
+  }
+
+  template <class Family>
+  static typename Family::Address from(std::uint8_t last) {
+    const service::Address whole = address(Family::is_v6, last);
+    return packet::load<typename Family::Address>(whole.v6().data() + (Family::is_v6 ? 0 : 12));
+  }
+
+  template <class Family>
+  static void check(std::vector<std::uint8_t>& frame) {
+    const packet::PacketView view = packet::parse(frame, frame.size(), {});
+    require(view.kind == packet::PacketKind::l4);
+    require(packet::l4_checksum<Family>(view.source<Family>(), view.destination<Family>(), view.protocol,
+                                        {view.l4, view.l4_length}) == 0);
+  }
+
+  // Whether it was forwarded.
+  bool handle(std::vector<std::uint8_t>& frame, bool formed) {
+    packet::PacketView view = packet::parse(frame, frame.size(), {});
+    require(!formed || view.kind == packet::PacketKind::l4 || view.kind == packet::PacketKind::dropped);
+    if (view.kind != packet::PacketKind::l4) {
+      return false;
+    }
+    const l4::Verdict verdict = view.is_v6 ? handle_as<packet::Ipv6>(view) : handle_as<packet::Ipv4>(view);
+    require(verdict.kind != l4::Verdict::Kind::hand_off && verdict.kind != l4::Verdict::Kind::ask_home);
+    return verdict.kind == l4::Verdict::Kind::forward;
+  }
+
+  template <class Family>
+  l4::Verdict handle_as(packet::PacketView& view) {
+    return balancer_->handle<Family>(view, balancer_->prefetch_index<Family>(view));
+  }
+
+  packet::HashKey key_{{0x0123456789abcdef, 0xfedcba9876543210, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f0}};
+  service::Snapshot snapshot_;
+  Nowhere output_;
+  l4::PersistenceTable persistence_;
+  service::StableArray<l4::BackendCounters> backends_;
+  service::StableArray<service::Gauge> active_;
+  service::StableArray<service::Gauge> others_;
+  service::StableArray<schedule::Scheduler> schedulers_;
+  std::atomic<std::uint64_t> others_version_{0};
+  neighbor::NeighborTable neighbors_;
+  Memory memory_v4_;
+  Memory memory_v6_;
+  std::uint64_t now_ = second;
+  std::unique_ptr<l4::Balancer> balancer_;
+};
+
+}  // namespace
+}  // namespace steelyard
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  constexpr std::size_t largest = 4'096;
+  if (size <= largest) {
+    steelyard::World().run({data, size});
+  }
+  return 0;
+}
