@@ -1,6 +1,7 @@
 #!/bin/bash
 # Everything that has to hold before a change lands: packages, build, formatting, headers that compile alone, the
-# architecture's arrows, unit tests, system tests, a short run of every fuzz target. Run as root (network namespaces).
+# architecture's arrows, unit tests, instruction counts (release), system tests, a short run of every fuzz target. Run as
+# root (network namespaces).
 #
 #   sudo tests/run.sh [--preset release|debug|asan|tsan] [--unit-only] [--filter REGEX] [--no-fuzz] [--fuzz-seconds N]
 #
@@ -14,7 +15,7 @@ fuzz=true
 fuzz_seconds=30
 filter=
 usage() {
-  sed -n '2,7s/^# \{0,1\}//p' "$0"
+  sed -n '2,8s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 while [[ $# -gt 0 ]]; do
@@ -148,6 +149,9 @@ check "headers compile alone" cmake --build --preset "$preset" --target headers_
 check "tests of the architecture check" python3 tests/test_check_architecture.py
 check "architecture" python3 tests/check_architecture.py
 unit_tests
+if [[ $preset == release ]] && ! $unit_only; then
+  check "instruction counts" bench/callgrind.sh
+fi
 if ! $unit_only; then
   system_tests
 fi

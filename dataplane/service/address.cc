@@ -75,13 +75,6 @@ std::optional<Prefix> Prefix::parse(std::string_view text) {
   return Prefix{*address, static_cast<std::uint8_t>(length)};
 }
 
-bool Prefix::contains(const Address& candidate) const {
-  if (address.is_v4() != candidate.is_v4()) {
-    return false;
-  }
-  return Prefix{candidate, length}.network().address == network().address;
-}
-
 Prefix Prefix::network() const {
   std::array<std::uint8_t, 16> bytes{};
   std::ranges::copy(address.v6(), bytes.begin());

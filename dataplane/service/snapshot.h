@@ -87,8 +87,8 @@ struct Snapshot {
   // Listeners that were removed while connections of theirs may still run: whose packets they are is known by these.
   // Removed servers of `nat` listeners stay in nat_servers for the same reason.
   std::shared_ptr<const EndpointSet> former_listeners = std::make_shared<EndpointSet>();
-  std::shared_ptr<const AddressSet> vips;                  // answered by ARP, ND and ICMP echo
-  std::vector<Route> routes;                               // longest prefix first
+  std::shared_ptr<const AddressSet> vips;  // answered by ARP, ND and ICMP echo
+  std::vector<Route> routes;               // longest prefix first
   bool reset_unknown_tcp = true;  // answer a mid-stream TCP packet without a flow by RST instead of dropping it
   bool pass_unmatched = false;    // hand what nobody claims to the kernel
 

@@ -8,9 +8,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include <rte_launch.h>
 #include <rte_malloc.h>
+
+#include "dataplane/worker/multicast_groups.h"
 
 namespace steelyard::worker {
 namespace {
@@ -217,7 +220,10 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
       return tl::unexpected(port.error());
     }
     ports_.push_back(std::move(*port));
+    port_addresses_.emplace_back();
+    std::ranges::transform(plan.addresses, std::back_inserter(port_addresses_.back()), &service::Prefix::address);
   }
+  local_addresses_ = settings.local_addresses;
   return {};
 }
 
@@ -373,6 +379,9 @@ nic::Result<void> Dataplane::launch() {
     if (auto started = port.start(); !started) {
       return started;
     }
+  }
+  join_groups();
+  for (const nic::Port& port : ports_) {
     report_.ports.push_back(port.report());
   }
   launched_ = true;
@@ -393,6 +402,17 @@ nic::Result<void> Dataplane::launch() {
     start.release();
   }
   return {};
+}
+
+// Every link may be asked for every VIP, so each port hears the groups of all.
+void Dataplane::join_groups() {
+  joined_vips_ = current_->vips;
+  for (std::size_t place = 0; place < ports_.size(); ++place) {
+    std::vector<service::Address> addresses = port_addresses_[place];
+    std::ranges::copy(local_addresses_, std::back_inserter(addresses));
+    std::ranges::copy(joined_vips_->all(), std::back_inserter(addresses));
+    ports_[place].set_multicast_groups(multicast_groups(addresses, ports_[place].mac()));
+  }
 }
 
 void Dataplane::stop() {
@@ -440,6 +460,9 @@ void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
   published_.store(current_.get(), std::memory_order_release);
   retired_.push_back({std::move(old), rte_rcu_qsbr_start(rcu_.get()), clock_.now_ns()});
   adoption_ns_ = 0;
+  if (current_->vips != joined_vips_) {
+    join_groups();
+  }
   reclaim();
 }
 

@@ -109,6 +109,7 @@ class Dataplane {
   void make_workers(const DataplaneSettings& settings);
   [[nodiscard]] WorkerSetup setup_of(std::size_t worker, const DataplaneSettings& settings);
   nic::Result<void> launch();
+  void join_groups();
   void stop();
 
   nic::Eal eal_;
@@ -123,6 +124,9 @@ class Dataplane {
   std::vector<nic::WorkerPools> pools_;
   std::optional<nic::MbufPool> exception_pool_;
   std::vector<nic::Port> ports_;
+  std::vector<std::vector<service::Address>> port_addresses_;  // their own
+  std::vector<service::Address> local_addresses_;
+  std::shared_ptr<const service::AddressSet> joined_vips_;  // whose multicast groups the ports hear
   std::vector<std::optional<std::size_t>> exception_of_port_;
   std::unique_ptr<nic::ExceptionThread> exception_thread_;
   std::vector<std::unique_ptr<PerWorker>> per_worker_;
