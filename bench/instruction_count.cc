@@ -42,7 +42,8 @@ void established(Machine& machine, service::Mode mode, const std::string& name) 
   auto packets = machine.shuffled_packets(packets_a_workload);
   const auto write = [&] {
     for (std::size_t place = 0; place < packets.size(); ++place) {
-      stand.write_established(packets[place], place * 7 % flows, static_cast<l4::Side>(static_cast<std::uint32_t>(place * 0x9e3779b1U) >> 31U));
+      stand.write_established(packets[place], place * 7 % flows,
+                              static_cast<l4::Side>(static_cast<std::uint32_t>(place * 0x9e3779b1U) >> 31U));
     }
   };
   write();

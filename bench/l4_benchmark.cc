@@ -47,7 +47,9 @@ class Passes {
   std::vector<double> cycles_;
 };
 
-double to_ns(double cycles) { return cycles * 1e9 / static_cast<double>(rte_get_tsc_hz()); }
+double to_ns(double cycles) {
+  return cycles * 1e9 / static_cast<double>(rte_get_tsc_hz());
+}
 
 // Bytes that this thread has ever allocated.
 std::uint64_t allocated() {
@@ -142,13 +144,17 @@ void opening(benchmark::State& state, Machine& machine, service::Mode mode, serv
 
 template <class Body>
 void add_case(const std::string& name, std::int64_t passes, Body body) {
-  benchmark::RegisterBenchmark(name.c_str(), [body](benchmark::State& state) {
-    try {
-      body(state);
-    } catch (const std::exception& failed) {
-      state.SkipWithError(failed.what());
-    }
-  })->UseManualTime()->Iterations(passes)->Unit(benchmark::kNanosecond);
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [body](benchmark::State& state) {
+                                 try {
+                                   body(state);
+                                 } catch (const std::exception& failed) {
+                                   state.SkipWithError(failed.what());
+                                 }
+                               })
+      ->UseManualTime()
+      ->Iterations(passes)
+      ->Unit(benchmark::kNanosecond);
 }
 
 template <class Family>

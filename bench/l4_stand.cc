@@ -46,7 +46,8 @@ nic::MbufPool make_pool(const std::string& name, std::uint32_t buffers, std::uin
 std::byte* allocate(std::size_t bytes) {
   auto* memory = static_cast<std::byte*>(rte_zmalloc("bench", bytes, table_memory_alignment));
   if (memory == nullptr) {
-    throw std::runtime_error("not enough memory for the flow table: more hugepages, or fewer flows (--benchmark_filter)");
+    throw std::runtime_error(
+        "not enough memory for the flow table: more hugepages, or fewer flows (--benchmark_filter)");
   }
   return memory;
 }
@@ -71,7 +72,9 @@ Machine::Machine(nic::Hugepages pages, std::uint32_t memory_mib, std::uint32_t m
   }
 }
 
-Machine::~Machine() { rte_pktmbuf_free_bulk(packets_.data(), static_cast<unsigned>(packets_.size())); }
+Machine::~Machine() {
+  rte_pktmbuf_free_bulk(packets_.data(), static_cast<unsigned>(packets_.size()));
+}
 
 std::vector<rte_mbuf*> Machine::shuffled_packets(std::size_t count) const {
   std::vector<rte_mbuf*> packets(packets_.begin(), packets_.begin() + static_cast<std::ptrdiff_t>(count));
@@ -220,8 +223,8 @@ template <class Family>
 packet::Tuple<Family> Stand<Family>::server_side(std::uint64_t flow, const Choice& choice) const {
   const packet::Tuple<Family> client = client_side(flow);
   return {address_of<Family>(host::server + choice.server),
-          full_nat_ ? address_of<Family>(host::local + choice.local) : client.source,
-          __builtin_bswap16(server_port), choice.local_port, packet::protocol_tcp};
+          full_nat_ ? address_of<Family>(host::local + choice.local) : client.source, __builtin_bswap16(server_port),
+          choice.local_port, packet::protocol_tcp};
 }
 
 // What the worker has decided, read off the SYN that it has rewritten.
@@ -231,11 +234,11 @@ typename Stand<Family>::Choice Stand<Family>::choice_in(const rte_mbuf* packet, 
   const auto* l4 = l3 + Family::header_size;
   using Address = typename Family::Address;
   Choice choice{};
-  choice.server = static_cast<std::uint8_t>(
-      number_of(packet::load<Address>(l3 + Family::destination_offset)) - host::server);
-  choice.local = full_nat_ ? static_cast<std::uint8_t>(
-                                 number_of(packet::load<Address>(l3 + Family::source_offset)) - host::local)
-                           : std::uint8_t{0};
+  choice.server =
+      static_cast<std::uint8_t>(number_of(packet::load<Address>(l3 + Family::destination_offset)) - host::server);
+  choice.local =
+      full_nat_ ? static_cast<std::uint8_t>(number_of(packet::load<Address>(l3 + Family::source_offset)) - host::local)
+                : std::uint8_t{0};
   choice.local_port = packet::load<std::uint16_t>(l4);
   choice.sequence_delta = __builtin_bswap32(packet::load<std::uint32_t>(l4 + 4)) - client_isn(flow).value;
   return choice;

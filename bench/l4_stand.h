@@ -88,7 +88,9 @@ class Stand {
   // Packets whose checksums are wrong or that are addressed to a MAC that is nobody's.
   [[nodiscard]] std::size_t count_wrong(std::span<rte_mbuf* const> packets) const;
   // Bytes of entry and index that one flow takes.
-  [[nodiscard]] double bytes_per_flow() const { return static_cast<double>(table_bytes_) / static_cast<double>(capacity_); }
+  [[nodiscard]] double bytes_per_flow() const {
+    return static_cast<double>(table_bytes_) / static_cast<double>(capacity_);
+  }
 
  private:
   // What a flow's number does not tell: the worker decided it.

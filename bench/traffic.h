@@ -70,7 +70,11 @@ template <class Family>
 
 // Locally administered, one a host.
 [[nodiscard]] inline neighbor::MacAddress mac_of(std::uint32_t number) {
-  return {0x02, 0x00, 0x5e, static_cast<std::uint8_t>(number >> 16U), static_cast<std::uint8_t>(number >> 8U),
+  return {0x02,
+          0x00,
+          0x5e,
+          static_cast<std::uint8_t>(number >> 16U),
+          static_cast<std::uint8_t>(number >> 8U),
           static_cast<std::uint8_t>(number)};
 }
 
@@ -90,7 +94,8 @@ struct TcpFrame {
 };
 
 // What Linux offers in a SYN: MSS 1460, SACK permitted, timestamps, window scale 7.
-inline constexpr std::array<std::uint8_t, 20> syn_options{2, 4, 5, 180, 4, 2, 8, 10, 0, 1, 2, 3, 0, 0, 0, 0, 1, 3, 3, 7};
+inline constexpr std::array<std::uint8_t, 20> syn_options{2, 4, 5, 180, 4, 2, 8, 10, 0, 1,
+                                                          2, 3, 0, 0,   0, 0, 1, 3,  3, 7};
 
 // Writes the frame without payload, all checksums right, padded to Ethernet's minimum. Returns its length, at most 94.
 template <class Family>

@@ -215,9 +215,8 @@ void Runtime::set_deadline(service::BackendId backend, Cause cause, std::chrono:
 }
 
 void Runtime::cancel_deadline(service::BackendId backend, Cause cause) {
-  std::erase_if(deadlines_, [&](const Deadline& deadline) {
-    return deadline.backend == backend && deadline.cause == cause;
-  });
+  std::erase_if(deadlines_,
+                [&](const Deadline& deadline) { return deadline.backend == backend && deadline.cause == cause; });
 }
 
 void Runtime::check_deadlines() {

@@ -152,8 +152,8 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
         continue;
       }
       if (found != nullptr && found->key != backend.key) {
-        return reply(refused("'" + name + "' in group '" + group + "' is more than one server: " +
-                             endpoint_text(found->key.address, found->port) + " and " +
+        return reply(refused("'" + name + "' in group '" + group +
+                             "' is more than one server: " + endpoint_text(found->key.address, found->port) + " and " +
                              endpoint_text(backend.key.address, backend.port) + "; give address and port"));
       }
       found = &backend;

@@ -229,11 +229,10 @@ void Runtime::tick() {
     check_deadlines();
     watch_workers();
     if (!building_) {
-      builder_.release_ids(steady_clock::now(),
-                           [this](service::BackendId backend) {
-                             return dataplane_->active(backend) == 0 &&
-                                    std::ranges::find(deadlines_, backend, &Deadline::backend) == deadlines_.end();
-                           });
+      builder_.release_ids(steady_clock::now(), [this](service::BackendId backend) {
+        return dataplane_->active(backend) == 0 &&
+               std::ranges::find(deadlines_, backend, &Deadline::backend) == deadlines_.end();
+      });
     }
   }
   if (shutdown_deadline_) {

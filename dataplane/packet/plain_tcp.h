@@ -1,6 +1,6 @@
 // The short way through the parser for what nearly every packet is: TCP straight behind an IP header without options,
-// whole and well-formed. It accepts only what parse() accepts and fills in the same view; whatever is unusual or wrong it
-// leaves to parse(), which names the reason. It must never accept more.
+// whole and well-formed. It accepts only what parse() accepts and fills in the same view; whatever is unusual or wrong
+// it leaves to parse(), which names the reason. It must never accept more.
 #pragma once
 
 #include <cstddef>

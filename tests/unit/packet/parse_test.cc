@@ -264,9 +264,9 @@ TEST(Parse, FragmentsAreRefused) {
 }
 
 TEST(Parse, HarmlessIpv6ExtensionHeadersAreSkipped) {
-  Frame frame = test::tcp(v6, {.ip = {.options = {60, 0, 1, 4, 0, 0, 0, 0, 6, 1, 1, 12, 0, 0, 0, 0,
-                                                  0,  0, 0, 0, 0, 0, 0, 0},
-                                      .first_next = 0}});
+  Frame frame = test::tcp(
+      v6,
+      {.ip = {.options = {60, 0, 1, 4, 0, 0, 0, 0, 6, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, .first_next = 0}});
   const PacketView view = frame.parse();
   ASSERT_EQ(view.kind, PacketKind::l4);
   EXPECT_EQ(view.l4, view.l3 + 64);
