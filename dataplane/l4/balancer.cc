@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include <array>
-
 #include "dataplane/l4/rewrite.h"
 
 namespace steelyard::l4 {
@@ -16,10 +14,6 @@ using packet::DropReason;
 // make us a weapon.
 constexpr std::uint64_t resets_per_second = 50'000;
 constexpr std::uint64_t unreachables_per_second = 1'000;
-
-// By side: no branch that half of the packets would mispredict (see Flow::tuple_from).
-constexpr std::array packets_from{&BackendCounters::packets_in, &BackendCounters::packets_out};
-constexpr std::array bytes_from{&BackendCounters::bytes_in, &BackendCounters::bytes_out};
 
 }  // namespace
 
@@ -44,34 +38,6 @@ Balancer::Balancer(const BalancerSetup& setup)
       output_(*setup.output),
       reset_limit_(resets_per_second, resets_per_second / 10),
       unreachable_limit_(unreachables_per_second, unreachables_per_second / 10) {}
-
-template <class Family>
-neighbor::HopIndex Balancer::forward_known(packet::PacketView& view, std::uint32_t candidate) {
-  if (candidate == no_candidate) [[unlikely]] {
-    return {};
-  }
-  using Table = FlowTable<Family>;
-  Flow<Family>& flow = table<Family>()[Table::flow_of(candidate)];
-  const Side from = Table::side_of(candidate);
-  const std::uint16_t hop = flow.hop_towards(opposite(from));
-  const bool same = flow.tuple_from(from) == view.tuple<Family>();
-  if (!same || hop == 0 || view.l3[Family::ttl_offset] <= 1) [[unlikely]] {
-    return {};
-  }
-  if (view.protocol == packet::protocol_tcp) {
-    using namespace packet::tcp_flag;
-    if ((view.tcp_flags & (syn | fin | rst)) != 0 || flow.state() != FlowState::established) [[unlikely]] {
-      return {};
-    }
-    remember_plain(flow, from, Segment::of(view));
-  } else if (flow.state() != FlowState::udp) [[unlikely]] {
-    return {};
-  }
-  flow.last_seen = tick_.low();
-  count(flow, from, view.l3_length);
-  rewrite(view, flow, from);
-  return {hop};
-}
 
 template <class Family>
 Verdict Balancer::handle(packet::PacketView& view, std::uint64_t hash) {
@@ -113,16 +79,9 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from) {
   if (hop == neighbor::HopIndex{}) [[unlikely]] {
     return Verdict::dropped(why_no_hop(from == Side::client ? flow.server : flow.client));
   }
-  count(flow, from, view.l3_length);
+  backends_[flow.backend].count(from, view.l3_length);
   rewrite(view, flow, from, extra);
   return Verdict::forwarded(hop);
-}
-
-template <class Family>
-void Balancer::count(const Flow<Family>& flow, Side from, std::uint16_t bytes) {
-  BackendCounters& counters = backends_[flow.backend];
-  (counters.*packets_from[number(from)]).add();
-  (counters.*bytes_from[number(from)]).add(bytes);
 }
 
 // The cached next hop towards one side, looked up when there is none yet. A hop that is cached was reachable once, so
@@ -224,12 +183,8 @@ DropReason Balancer::why_no_hop(const Address& destination) const {
 
 template Verdict Balancer::handle<packet::Ipv4>(packet::PacketView&, std::uint64_t);
 template Verdict Balancer::handle<packet::Ipv6>(packet::PacketView&, std::uint64_t);
-template neighbor::HopIndex Balancer::forward_known<packet::Ipv4>(packet::PacketView&, std::uint32_t);
-template neighbor::HopIndex Balancer::forward_known<packet::Ipv6>(packet::PacketView&, std::uint32_t);
 template Verdict Balancer::on_hit<packet::Ipv4>(packet::PacketView&, FlowIndex, Side);
 template Verdict Balancer::on_hit<packet::Ipv6>(packet::PacketView&, FlowIndex, Side);
-template void Balancer::count<packet::Ipv4>(const Flow<packet::Ipv4>&, Side, std::uint16_t);
-template void Balancer::count<packet::Ipv6>(const Flow<packet::Ipv6>&, Side, std::uint16_t);
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv4>(Flow<packet::Ipv4>&, Side);
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv6>(Flow<packet::Ipv6>&, Side);
 template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv4Address>(const packet::Ipv4Address&);

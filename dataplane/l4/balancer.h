@@ -118,7 +118,8 @@ class Balancer {
   template <class Family>
   [[nodiscard]] Verdict handle(packet::PacketView& view, std::uint64_t hash);
   // The fast path of handle(): a packet in the middle of a flow whose next hop is known is rewritten, and the hop is
-  // returned. None (0): it was not such a packet, nothing was touched, and handle() is to be called.
+  // returned. None (0): it was not such a packet, nothing was touched, and handle() is to be called. Defined in
+  // forward_known.h, to be inlined into the worker's loop.
   template <class Family>
   [[nodiscard]] neighbor::HopIndex forward_known(packet::PacketView& view, std::uint32_t candidate);
 
@@ -177,8 +178,6 @@ class Balancer {
                                                     const Segment& segment);
   template <class Family>
   void change_state(FlowIndex index, FlowState next, Side from);
-  template <class Family>
-  void count(const Flow<Family>& flow, Side from, std::uint16_t bytes);
   template <class Family>
   [[nodiscard]] neighbor::HopIndex hop_of(Flow<Family>& flow, Side towards);
 

@@ -15,8 +15,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "dataplane/packet/family.h"
 #include "dataplane/packet/sequence.h"
@@ -100,10 +102,21 @@ struct alignas(64) Flow {
             packet::load<std::uint16_t>(ports + 6 * number(side)),
             packet::load<std::uint16_t>(ports + 2 + 2 * number(side)), protocol()};
   }
+  // The same for the packet path, as words that stand so in the packet: addresses, and both ports. `local` and `server`
+  // follow `client` and `vip` in the order of a packet to the server, so one direction turns what the other takes as it
+  // is.
+  [[nodiscard]] packet::AddressPair<Family> addresses_from(Side side) const { return addresses(side, side); }
+  [[nodiscard]] packet::AddressPair<Family> addresses_towards(Side side) const {
+    return addresses(side, opposite(side));
+  }
+  [[nodiscard]] std::uint32_t ports_from(Side side) const { return ports(side, side); }
+  [[nodiscard]] std::uint32_t ports_towards(Side side) const { return ports(side, opposite(side)); }
   // By side, for the same reason.
-  [[nodiscard]] packet::Sequence& sequence_end(Side side) { return this->*sequence_ends[number(side)]; }
-  [[nodiscard]] packet::Sequence& acknowledgment(Side side) { return this->*acknowledgments[number(side)]; }
-  [[nodiscard]] std::uint16_t& hop_towards(Side side) { return this->*hops[number(side)]; }
+  [[nodiscard]] packet::Sequence& sequence_end(Side side) { return at<packet::Sequence>(ends_at + 8 * number(side)); }
+  [[nodiscard]] packet::Sequence& acknowledgment(Side side) {
+    return at<packet::Sequence>(ends_at + 4 + 8 * number(side));
+  }
+  [[nodiscard]] std::uint16_t& hop_towards(Side side) { return at<std::uint16_t>(hops_at + 2 * number(side)); }
 
   // The tuple of packets that come from the client, and of those from the server.
   [[nodiscard]] packet::Tuple<Family> client_side() const { return {client, vip, client_port, vip_port, protocol()}; }
@@ -112,12 +125,41 @@ struct alignas(64) Flow {
   }
 
  private:
-  static constexpr std::array sequence_ends{&Flow::client_sequence_end, &Flow::server_sequence_end};
-  static constexpr std::array acknowledgments{&Flow::client_acknowledgment, &Flow::server_acknowledgment};
-  static constexpr std::array hops{&Flow::client_hop, &Flow::server_hop};
+  static constexpr std::size_t ends_at = 4 * sizeof(Address) + 8;
+  static constexpr std::size_t hops_at = ends_at + 36;
+  // The pair of one end of the flow; turned round when `turned` is the server.
+  [[nodiscard]] packet::AddressPair<Family> addresses(Side end, Side turned) const {
+    const auto* pair = reinterpret_cast<const std::byte*>(this) + 2 * sizeof(Address) * number(end);
+    if constexpr (Family::is_v6) {
+      const std::size_t first = 16 * number(turned);
+      const auto source = packet::load<std::array<std::uint64_t, 2>>(pair + first);
+      const auto destination = packet::load<std::array<std::uint64_t, 2>>(pair + 16 - first);
+      return {{source[0], source[1], destination[0], destination[1]}};
+    } else {
+      return {{std::rotl(packet::load<std::uint64_t>(pair), 32 * static_cast<int>(number(turned)))}};
+    }
+  }
+  [[nodiscard]] std::uint32_t ports(Side end, Side turned) const {
+    const auto* pair = reinterpret_cast<const std::byte*>(this) + 4 * sizeof(Address) + 4 * number(end);
+    return std::rotl(packet::load<std::uint32_t>(pair), 16 * static_cast<int>(number(turned)));
+  }
+  template <class Field>
+  [[nodiscard]] Field& at(std::size_t offset) {
+    return *std::launder(reinterpret_cast<Field*>(reinterpret_cast<std::byte*>(this) + offset));
+  }
 };
 
 static_assert(sizeof(Flow<packet::Ipv4>) == 64);
 static_assert(sizeof(Flow<packet::Ipv6>) == 128);
+// The places that are found from a side.
+template <class Family>
+inline constexpr bool is_laid_out_by_side = [] {
+  using Entry = Flow<Family>;
+  constexpr std::size_t ends = 4 * sizeof(typename Family::Address) + 8;
+  return offsetof(Entry, client_sequence_end) == ends && offsetof(Entry, client_acknowledgment) == ends + 4 &&
+         offsetof(Entry, server_sequence_end) == ends + 8 && offsetof(Entry, server_acknowledgment) == ends + 12 &&
+         offsetof(Entry, client_hop) == ends + 36 && offsetof(Entry, server_hop) == ends + 38;
+}();
+static_assert(is_laid_out_by_side<packet::Ipv4> && is_laid_out_by_side<packet::Ipv6>);
 
 }  // namespace steelyard::l4

@@ -145,8 +145,7 @@ class FlowTimers {
       const FlowIndex flow{heads_[slot].first};
       if (const std::uint32_t ticks = visit(flow); ticks != 0) {
         unlink(flow);
-        // The slot being emptied is that of cursor + 1: one tick more keeps the flow out of it.
-        schedule(flow, now, ticks < 2 && now.value <= cursor_ + 1 ? 2 : ticks);
+        schedule(flow, now, ticks);  // not into the slot being emptied: that is of cursor + 1, no later than now
       }
     }
     return true;

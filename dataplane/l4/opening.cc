@@ -266,7 +266,7 @@ Verdict Balancer::create(packet::PacketView& view, const service::Listener& list
         strip_timestamps(view.l4, extra);
       }
     }
-    remember(flow, Side::client, segment);
+    remember_first(flow, segment);
   } else if (listener.mode == service::Mode::fullnat) {
     if (const auto refused = take_local_port<Family>(flow, {})) {
       return Verdict::dropped(*refused);
@@ -287,7 +287,7 @@ Verdict Balancer::create(packet::PacketView& view, const service::Listener& list
   active_[flow.backend].add();
   scheduler_of(listener).load_changed(listener, flow.backend_id(), load());
   counters_.flows_created.add();
-  count(flow, Side::client, view.l3_length);
+  backends_[flow.backend].count(Side::client, view.l3_length);
   rewrite(view, flows[*index], Side::client, extra);
   return Verdict::forwarded(*hop);
 }

@@ -105,21 +105,19 @@ inline void rewrite(const packet::PacketView& view, const Flow<Family>& flow, Si
                     packet::ChecksumDelta extra = {}) {
   std::uint8_t* l3 = view.l3;
   std::uint8_t* l4 = view.l4;
-  // What the other side's answer will carry, turned round. Both ends are always replaced: in `nat` mode one of them by
-  // itself, which changes nothing and costs less than asking.
-  const packet::Tuple<Family> before = view.tuple<Family>();
-  const packet::Tuple<Family> after = flow.tuple_from(opposite(from)).reversed();
+  // Both ends are always replaced: in `nat` mode one of them by itself, which changes nothing and costs less than
+  // asking.
+  const auto old_addresses = packet::AddressPair<Family>::of(l3);
+  const auto new_addresses = flow.addresses_towards(opposite(from));
+  const auto old_ports = packet::load<std::uint32_t>(l4);
+  const std::uint32_t new_ports = flow.ports_towards(opposite(from));
   packet::ChecksumDelta addresses;
-  addresses.replace(before.source, after.source);
-  addresses.replace(before.destination, after.destination);
+  addresses.replace(old_addresses, new_addresses);
   packet::ChecksumDelta segment = extra;
   segment.add(addresses);
-  segment.replace(before.source_port, after.source_port);
-  segment.replace(before.destination_port, after.destination_port);
-  packet::store(l3 + Family::source_offset, after.source);
-  packet::store(l3 + Family::destination_offset, after.destination);
-  packet::store(l4, after.source_port);
-  packet::store(l4 + 2, after.destination_port);
+  segment.replace(old_ports, new_ports);
+  packet::store(l3 + Family::source_offset, new_addresses);
+  packet::store(l4, new_ports);
 
   if constexpr (Family::is_v6) {
     --l3[Family::ttl_offset];

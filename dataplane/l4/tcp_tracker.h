@@ -31,11 +31,25 @@ struct Segment {
   }
 };
 
+// More data than a SYN carries (RFC 7413). Not the data that ours carried: a client retransmits its SYN without.
+inline constexpr std::uint32_t most_syn_data = 1U << 16U;
+
+// Of a segment from the server before its SYN-ACK has passed: does it acknowledge the client's SYN? Only then does the
+// client take it (RFC 9293 section 3.10.7.3); an old connection's answer is not one, nor is a blind guess. Either the
+// first SYN, or the last if the client has tried anew with another number - or somebody else has, in its name.
+template <class Family>
+[[nodiscard]] inline bool acknowledges_syn(const Flow<Family>& flow, const Segment& segment) {
+  return segment.has(packet::tcp_flag::ack) &&
+         (distance(flow.server_acknowledgment + 1, segment.acknowledgment) < most_syn_data ||
+          segment.acknowledgment == flow.client_sequence_end + flow.sequence_delta);
+}
+
 // Could the receiver of this reset accept it? A blind reset must not end our view of a connection that goes on.
 template <class Family>
 [[nodiscard]] inline bool reset_is_credible(const Flow<Family>& flow, Side from, const Segment& segment) {
-  if (flow.half_open()) {
-    return true;  // forging one needs the handshake's numbers; at worst a handshake is tried again
+  if (flow.state() == FlowState::syn_sent) {
+    // What the server would take is not known yet, and what the client resets may be an old connection there.
+    return from == Side::server && acknowledges_syn(flow, segment);
   }
   // What the receiver expects lies between what it last acknowledged and the end of what we last passed on to it.
   const packet::Sequence acknowledged =
@@ -68,7 +82,8 @@ template <class Family>
   }
   switch (state) {
     case FlowState::syn_sent:
-      return from == Side::server && segment.has(syn) && segment.has(ack) ? FlowState::syn_received : state;
+      return from == Side::server && segment.has(syn) && acknowledges_syn(flow, segment) ? FlowState::syn_received
+                                                                                         : state;
     case FlowState::syn_received:
       // The server's SYN at least; not always all that it has sent, since data may follow its SYN at once (RFC 7413).
       if (from == Side::client && segment.has(ack) && !segment.has(syn) &&
@@ -131,20 +146,41 @@ inline void remember_plain(Flow<Family>& flow, Side from, const Segment& segment
   acknowledged = acknowledged_after(acknowledged, segment, peer_end);
 }
 
-// Remembers the segment's numbers. They only grow, except that the SYNs of an opening connection set them: a side's own
-// number, and what its peer has acknowledged before the first byte. A SYN later on is a forgery or a mistake
-// (RFC 5961 section 4) and sets nothing.
+// The numbers of the SYN that opens a flow.
+template <class Family>
+inline void remember_first(Flow<Family>& flow, const Segment& segment) {
+  flow.client_sequence_end = segment.end();
+  flow.server_acknowledgment = segment.sequence + flow.sequence_delta;
+}
+
+// The numbers of a segment before the server's SYN-ACK, and of that. It sets them all: it says which SYN it answers.
+template <class Family>
+inline void remember_opening(Flow<Family>& flow, Side from, const Segment& segment) {
+  if (!segment.has(packet::tcp_flag::syn)) {
+    return;
+  }
+  if (from == Side::client) {
+    flow.client_sequence_end = segment.end();
+  } else if (acknowledges_syn(flow, segment)) {
+    flow.client_sequence_end = segment.acknowledgment - flow.sequence_delta;
+    flow.client_acknowledgment = segment.sequence;
+    flow.server_sequence_end = segment.end();
+    flow.server_acknowledgment = segment.acknowledgment;
+  }
+}
+
+// Remembers the segment's numbers. They only grow, except that the SYNs of an opening connection set them. A SYN later
+// on is a forgery or a mistake (RFC 5961 section 4) and sets nothing.
 template <class Family>
 inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
   if (segment.has(packet::tcp_flag::rst)) {
     return;
   }
-  if (segment.has(packet::tcp_flag::syn) && flow.state() == FlowState::syn_sent) {
-    flow.sequence_end(from) = segment.end();
-    flow.acknowledgment(opposite(from)) =
-        from == Side::client ? segment.sequence + flow.sequence_delta : segment.sequence;
+  if (flow.state() == FlowState::syn_sent) {
+    remember_opening(flow, from, segment);
+  } else {
+    remember_plain(flow, from, segment);
   }
-  remember_plain(flow, from, segment);
 }
 
 }  // namespace steelyard::l4

@@ -159,19 +159,23 @@ std::optional<NeighborMessage> parse_ndp(const packet::PacketView& view, std::si
   if (message.solicited && destination.bytes()[0] == 0xff) {
     return std::nullopt;  // RFC 4861 section 7.1.2
   }
+  bool names_link = false;
   auto options = icmp.subspan(ndp_fixed);
   while (!options.empty()) {
     if (options.size() < 8 || options[1] == 0 || std::size_t{options[1]} * 8 > options.size()) {
       return std::nullopt;
     }
-    if (options[0] == (solicitation ? option_source_link : option_target_link) && options[1] == 1) {
-      message.sender_mac = mac_from(options.data() + 2);
-      message.has_sender_mac = is_station(message.sender_mac);
+    if (options[0] == (solicitation ? option_source_link : option_target_link)) {
+      names_link = true;
+      if (options[1] == 1) {
+        message.sender_mac = mac_from(options.data() + 2);
+        message.has_sender_mac = is_station(message.sender_mac);
+      }
     }
     options = options.subspan(std::size_t{options[1]} * 8);
   }
   const bool probe = solicitation && source == IpKey{};
-  if (probe && (message.has_sender_mac || destination != solicited_node_group(message.target))) {
+  if (probe && (names_link || destination != solicited_node_group(message.target))) {
     return std::nullopt;  // RFC 4861 section 7.1.1
   }
   return message;
@@ -183,9 +187,13 @@ std::size_t build_request(std::span<std::uint8_t> room, const MacAddress& source
     return write_arp(room, 1, unicast_to != nullptr ? *unicast_to : broadcast_mac, source_mac, source, MacAddress{},
                      target);
   }
-  const IpKey group = solicited_node_group(target);
-  return write_ndp(room, type_solicitation, 0, unicast_to != nullptr ? *unicast_to : solicited_node_mac(target),
-                   source_mac, source, unicast_to != nullptr ? target : group, target, true);
+  // From the unspecified address it may only go to the group, without our link-layer address (RFC 4861 section 7.1.1).
+  const bool anonymous = source == IpKey{};
+  if (unicast_to != nullptr && !anonymous) {
+    return write_ndp(room, type_solicitation, 0, *unicast_to, source_mac, source, target, target, true);
+  }
+  return write_ndp(room, type_solicitation, 0, solicited_node_mac(target), source_mac, source,
+                   solicited_node_group(target), target, !anonymous);
 }
 
 std::size_t build_answer(std::span<std::uint8_t> room, const MacAddress& owner_mac, const IpKey& owner,

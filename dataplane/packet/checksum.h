@@ -42,32 +42,34 @@ namespace steelyard::packet {
 }
 
 // A pending change of a checksum: collects what leaves and what enters the covered words, and is applied once.
+//
+// RFC 1624 section 3: HC' = ~(~HC + ~m + m'). One's complement arithmetic is arithmetic modulo 65,535, in which ~m is
+// -m and a word of 32 bits weighs what its two halves do; so it is counted as after - before, from a multiple of 65,535
+// that keeps it positive.
 class ChecksumDelta {
  public:
-  void replace(std::uint16_t before, std::uint16_t after) {
-    sum_ += static_cast<std::uint16_t>(~before);
-    sum_ += after;
+  void replace(std::uint16_t before, std::uint16_t after) { sum_ += std::uint64_t{after} - before; }
+  void replace(std::uint32_t before, std::uint32_t after) { sum_ += std::uint64_t{after} - before; }
+  void replace(std::uint64_t before, std::uint64_t after) {
+    replace(static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(after));
+    replace(static_cast<std::uint32_t>(before >> 32U), static_cast<std::uint32_t>(after >> 32U));
   }
-  void replace(std::uint32_t before, std::uint32_t after) {
-    sum_ += static_cast<std::uint32_t>(~before);
-    sum_ += after;
-  }
-  void replace(const Ipv4Address& before, const Ipv4Address& after) { replace(before.raw, after.raw); }
-  void replace(const Ipv6Address& before, const Ipv6Address& after) {
-    for (std::size_t word = 0; word < 2; ++word) {
-      replace(static_cast<std::uint32_t>(before.raw[word]), static_cast<std::uint32_t>(after.raw[word]));
-      replace(static_cast<std::uint32_t>(before.raw[word] >> 32), static_cast<std::uint32_t>(after.raw[word] >> 32));
+  template <class Family>
+  void replace(const AddressPair<Family>& before, const AddressPair<Family>& after) {
+    for (std::size_t word = 0; word < before.words.size(); ++word) {
+      replace(before.words[word], after.words[word]);
     }
   }
   void add(const ChecksumDelta& other) { sum_ += other.sum_; }
 
-  // The checksum after the change. RFC 1624 section 3: HC' = ~(~HC + ~m + m').
+  // The checksum after the change.
   [[nodiscard]] std::uint16_t apply(std::uint16_t checksum) const {
-    return static_cast<std::uint16_t>(~fold(sum_ + static_cast<std::uint16_t>(~checksum)));
+    return static_cast<std::uint16_t>(~fold(base + sum_ + static_cast<std::uint16_t>(~checksum)));
   }
 
  private:
-  std::uint64_t sum_ = 0;  // cannot overflow: a packet's worth of 32-bit words
+  static constexpr std::uint64_t base = std::uint64_t{0xffff} << 32U;  // more than a packet's worth of 32-bit words
+  std::uint64_t sum_ = 0;                                              // modulo 2^64: may be below zero
 };
 
 // The checksum of an IPv4 header, to be stored as it is. Over a header that carries a right one, the result is 0.

@@ -67,6 +67,25 @@ struct Ipv6 {
   static constexpr std::size_t minimum_mtu = 1280;
 };
 
+// Source and destination address as they stand side by side in a header, in words.
+template <class Family>
+struct AddressPair {
+  std::array<std::uint64_t, Family::is_v6 ? 4 : 1> words;
+
+  [[nodiscard]] static AddressPair of(const std::uint8_t* l3) { return load<AddressPair>(l3 + Family::source_offset); }
+};
+static_assert(sizeof(AddressPair<Ipv4>) == 8 && sizeof(AddressPair<Ipv6>) == 32);
+
+// Zero when they are equal.
+template <class Family>
+[[nodiscard]] inline std::uint64_t difference(const AddressPair<Family>& left, const AddressPair<Family>& right) {
+  std::uint64_t found = 0;
+  for (std::size_t word = 0; word < left.words.size(); ++word) {
+    found |= left.words[word] ^ right.words[word];
+  }
+  return found;
+}
+
 // The addresses, ports and protocol of a TCP or UDP packet, as they stand in it.
 template <class Family>
 struct Tuple {

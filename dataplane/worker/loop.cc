@@ -141,14 +141,16 @@ void Worker::adopt_snapshot() {
 void Worker::announce() {
   const auto vips = snapshot_->vips->all();
   const auto locals = local_addresses_.all();
-  const std::size_t all = vips.size() + locals.size();
+  const std::size_t all = (vips.size() + locals.size()) * links_.size();
   for (std::size_t done = 0; announced_ < all && done < announcements_a_turn; ++announced_, ++done) {
-    const service::Address& address = announced_ < vips.size() ? vips[announced_] : locals[announced_ - vips.size()];
+    const std::size_t place = announced_ / links_.size();
+    const auto link = static_cast<std::uint16_t>(announced_ % links_.size());
+    const service::Address& address = place < vips.size() ? vips[place] : locals[place - vips.size()];
     std::array<std::uint8_t, neighbor::largest_message> frame{};
-    for (std::size_t link = 0; link < links_.size(); ++link) {
-      const std::size_t length =
-          neighbor::build_answer(frame, links_[link].mac, packet::load<neighbor::IpKey>(address.v6().data()), nullptr);
-      send_frame(static_cast<std::uint16_t>(link), std::span(frame).first(length));
+    const std::size_t length =
+        neighbor::build_answer(frame, links_[link].mac, packet::load<neighbor::IpKey>(address.v6().data()), nullptr);
+    if (!send_if_room(link, std::span(frame).first(length))) {
+      return;  // the next turn goes on here
     }
   }
 }

@@ -125,7 +125,15 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   void act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict);
   void handle_handed(rte_mbuf* packet);
   void forward(rte_mbuf* packet, neighbor::HopIndex hop);
-  void transmit(rte_mbuf* packet, std::uint16_t link);
+  void transmit(rte_mbuf* packet, std::uint16_t link) {
+    TransmitBuffer& buffer = transmit_[link];
+    buffer.packets[buffer.count++] = packet;
+    if (buffer.count == burst_size) {
+      flush(link);
+    }
+  }
+  // Sends a copy of a whole frame. False: there was no buffer.
+  [[nodiscard]] bool send_if_room(std::uint16_t link, std::span<const std::uint8_t> frame);
   void flush(std::uint16_t link);
   void hand_off(rte_mbuf* packet, service::WorkerId to, PacketNote::Purpose purpose, std::uint32_t backend = 0);
   void drop(rte_mbuf* packet, packet::DropReason reason);
@@ -159,7 +167,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   std::uint64_t now_ns_ = 0;
   std::uint64_t next_expiry_ns_ = 0;
   std::uint64_t next_neighbor_ns_ = 0;
-  std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses
+  std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses, each on every link
   l4::RateLimit echo_limit_;
   std::array<Pending, burst_size> pending_;  // of the burst at hand; a member, so that no burst begins by clearing it
   neighbor::NeighborTable neighbors_;

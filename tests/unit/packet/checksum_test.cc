@@ -75,7 +75,7 @@ TEST(Checksum, CoversThePseudoHeaderOfBothFamilies) {
 }
 
 // Applies random changes to random bytes and compares the updated checksum with a new one. `kind` 0: 16-bit words,
-// 1: 32-bit words, 2: IPv4 addresses, 3: IPv6 addresses.
+// 1: 32-bit words, 2: pairs of IPv4 addresses, 3: of IPv6 addresses.
 class IncrementalChecksum : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, IncrementalChecksum, testing::Range(0, 4));
 
@@ -90,14 +90,14 @@ void change(Bytes& bytes, std::size_t at, const Bytes& by, ChecksumDelta& delta)
 TEST_P(IncrementalChecksum, EqualsANewOneAfterAnyNumberOfChanges) {
   std::mt19937 random(static_cast<std::uint32_t>(GetParam()));
   for (int round = 0; round < 20'000; ++round) {
-    Bytes bytes = random_bytes(random, 40 + random() % 9);
+    Bytes bytes = random_bytes(random, 60 + random() % 9);
     bytes[0] = 0x45;  // some byte is never zero, as in every packet
     const auto before = static_cast<std::uint16_t>(~fold(sum_of(bytes)));
     ChecksumDelta delta;
     ChecksumDelta part;
     for (auto changes = random() % 5; changes > 0; --changes) {
       const std::size_t at = 2 + 2 * (random() % 11);
-      const Bytes by = random_bytes(random, 16);
+      const Bytes by = random_bytes(random, 32);
       ChecksumDelta& chosen = random() % 2 == 0 ? delta : part;
       switch (GetParam()) {
         case 0:
@@ -107,10 +107,10 @@ TEST_P(IncrementalChecksum, EqualsANewOneAfterAnyNumberOfChanges) {
           change<std::uint32_t>(bytes, at, by, chosen);
           break;
         case 2:
-          change<Ipv4Address>(bytes, at, by, chosen);
+          change<AddressPair<Ipv4>>(bytes, at, by, chosen);
           break;
         default:
-          change<Ipv6Address>(bytes, at, by, chosen);
+          change<AddressPair<Ipv6>>(bytes, at, by, chosen);
       }
     }
     delta.add(part);
@@ -119,9 +119,10 @@ TEST_P(IncrementalChecksum, EqualsANewOneAfterAnyNumberOfChanges) {
 }
 
 TEST(IncrementalChecksums, NoChangeLeavesEveryChecksumAsItWas) {
-  for (std::uint32_t checksum = 0; checksum <= 0xffff; ++checksum) {
+  for (std::uint32_t checksum = 0; checksum < 0xffff; ++checksum) {
     EXPECT_EQ(ChecksumDelta{}.apply(static_cast<std::uint16_t>(checksum)), checksum);
   }
+  EXPECT_EQ(ChecksumDelta{}.apply(0xffff), 0) << "the other zero of one's complement";
 }
 
 }  // namespace

@@ -1,0 +1,142 @@
+// Real workers between two fake ports, on a virtual clock, in the scene of scene.h. After every turn the books of every
+// worker must balance, and when a stand is taken down, every buffer must be back in its pool. One thread.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "dataplane/worker/worker.h"
+#include "tests/unit/worker/fake_port.h"
+#include "tests/unit/worker/scene.h"
+
+namespace steelyard::test {
+
+using packet::DropReason;
+
+struct StandPlan {
+  std::size_t workers = 1;
+  std::uint16_t queues = 0;  // queue pairs of a port; 0: one a worker
+  bool kernel = false;       // with exception interfaces
+  bool pass_unmatched = false;
+  bool announced = true;  // VIPs have been announced, and the announcements forgotten
+  std::uint32_t generated_buffers = 511;
+  std::uint32_t received_buffers = 4'095;
+  unsigned ring_size = 256;  // of hand-off and relay
+  unsigned kernel_ring_size = 256;
+};
+
+class Stand {
+ public:
+  explicit Stand(const StandPlan& plan = {});
+  ~Stand();
+  Stand(const Stand&) = delete;
+  Stand& operator=(const Stand&) = delete;
+
+  // A frame comes in, addressed to the port unless it says else; it is handled in the worker's next turn.
+  void receive(std::uint16_t link, const Frame& frame, std::uint16_t worker = 0);
+  // The same for a frame whose destination MAC is right already. `first_segment`: bytes that lie in the first buffer,
+  // the rest in a second one.
+  void receive_as_is(std::uint16_t link, const Frame& frame, std::uint16_t worker = 0,
+                     std::size_t first_segment = SIZE_MAX);
+  void receive_from_kernel(std::uint16_t link, const Frame& frame);
+  // A worker hands packets of the wan port to another one, as its own; they have been handed on `hops` times.
+  void hand_over(const Frame& frame, std::uint16_t from, std::uint16_t to, int count = 1, std::uint8_t hops = 1);
+
+  // A turn of one worker, of all, or turns until there is nothing to do.
+  std::size_t turn(std::size_t worker);
+  std::size_t turn();
+  void settle();
+  // Turns until nothing is to be done and every neighbour that was asked for has answered.
+  void resolve();
+  // Time passes, with turns.
+  void pass(std::chrono::nanoseconds duration);
+
+  // What was sent or given to the kernel since this was last asked for.
+  [[nodiscard]] std::vector<Frame> sent(std::uint16_t link);
+  [[nodiscard]] std::vector<Frame> given_to_kernel(std::uint16_t link);
+
+  [[nodiscard]] worker::Worker& worker(std::size_t place = 0) { return *workers_.at(place); }
+  [[nodiscard]] const worker::PacketCounters& packets(std::size_t place = 0) { return worker(place).packets(); }
+  // Frames by which hosts have answered in resolve().
+  [[nodiscard]] std::uint64_t answers_received() const { return answers_; }
+  // Of all workers.
+  [[nodiscard]] std::uint64_t drops(DropReason reason) const;
+  [[nodiscard]] std::uint64_t all_drops() const;
+  [[nodiscard]] FakePort& port(std::uint16_t link) { return *ports_.at(link); }
+  [[nodiscard]] nic::MbufPool& generate(std::size_t place = 0) { return per_worker_.at(place)->generate; }
+  [[nodiscard]] nic::MbufPool& received() { return received_; }
+  [[nodiscard]] worker::Mailbox& mailbox(std::size_t place = 0) { return per_worker_.at(place)->mailbox; }
+
+  // The configuration changes: other VIPs are answered for.
+  void publish_vips(const std::vector<std::string>& vips);
+  // The health checks find every server down.
+  void take_servers_down();
+
+  // A client's port such that the worker owns the connections from it; and whose client this is, for persistence.
+  template <class Family>
+  [[nodiscard]] std::uint16_t port_owned_by(std::uint16_t worker, const std::string& client) const {
+    std::uint16_t port = 20'000;
+    while (owner(address<Family>(client), __builtin_bswap16(port)) != worker) {
+      ++port;
+    }
+    return port;
+  }
+  template <class Address>
+  [[nodiscard]] std::uint16_t owner(const Address& client, std::uint16_t port) const {
+    return static_cast<std::uint16_t>(
+        packet::reduce(packet::hash(key_, client, port), static_cast<std::uint32_t>(workers_.size())));
+  }
+
+ private:
+  struct FreeRing {
+    void operator()(rte_ring* ring) const { rte_ring_free(ring); }
+  };
+  using Ring = std::unique_ptr<rte_ring, FreeRing>;
+  struct FreeMemory {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  using Memory = std::unique_ptr<std::byte, FreeMemory>;
+  struct PerWorker {
+    PerWorker(std::size_t place, std::uint32_t buffers);
+    nic::MbufPool generate;
+    worker::Mailbox mailbox;
+    Memory memory_v4;
+    Memory memory_v6;
+    service::StableArray<l4::BackendCounters> backends{64};
+    service::StableArray<service::Gauge> active{64};
+    service::StableArray<service::Gauge> others{64};
+    service::StableArray<schedule::Scheduler> schedulers{64};
+    l4::PersistenceTable persistence;
+  };
+
+  void make_rings();
+  [[nodiscard]] worker::WorkerSetup make_setup(std::uint16_t place);
+  [[nodiscard]] rte_mbuf* make_packet(const Frame& frame);
+  void set_clock();
+  bool answer_requests();
+  void expect_balanced(std::size_t worker);
+  [[nodiscard]] bool has_queue(std::size_t worker) const { return worker < plan_.queues; }
+
+  StandPlan plan_;
+  packet::HashKey key_{{0x243f6a8885a308d3U, 0x13198a2e03707344U, 0xa4093822299f31d0U, 0x082efa98ec4e6c89U}};
+  nic::MbufPool received_;
+  std::vector<std::unique_ptr<FakePort>> ports_;
+  std::vector<std::unique_ptr<PerWorker>> per_worker_;
+  std::vector<std::unique_ptr<worker::PacketRing>> hand_off_;  // [from * workers + to]
+  std::vector<std::unique_ptr<worker::PacketRing>> relays_;    // [link * workers + from]
+  std::vector<Ring> to_kernel_;                                // by worker and link
+  std::vector<Ring> from_kernel_;                              // by link
+  std::atomic<std::uint64_t> others_version_{0};
+  std::vector<std::shared_ptr<const service::Snapshot>> snapshots_;
+  std::atomic<const service::Snapshot*> published_{nullptr};
+  std::chrono::nanoseconds now_ = 10s;
+  worker::Clock clock_;
+  std::uint64_t answers_ = 0;
+  std::vector<std::unique_ptr<worker::Worker>> workers_;
+};
+
+}  // namespace steelyard::test
