@@ -34,7 +34,13 @@ bool check_limits(const std::vector<ServerSet>& sets, Report& report) {
     report.error({}, "the servers of all listeners together are " + std::to_string(backends) + "; allowed: at most " +
                          std::to_string(service::max_backends));
   }
-  return listeners <= service::max_listeners && backends <= service::max_backends;
+  const auto too_large =
+      std::ranges::find_if(sets, [](const ServerSet& set) { return set.servers.size() > service::max_servers; });
+  if (too_large != sets.end()) {
+    report.error(too_large->at, too_large->label + " has " + std::to_string(too_large->servers.size()) +
+                                    " servers; allowed: at most " + std::to_string(service::max_servers));
+  }
+  return listeners <= service::max_listeners && backends <= service::max_backends && too_large == sets.end();
 }
 
 void check_families(const ServerSet& set, Report& report) {

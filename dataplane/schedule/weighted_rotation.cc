@@ -10,14 +10,29 @@ namespace {
 
 constexpr std::size_t header_words = 2;  // class and member count
 constexpr std::size_t arrays = 9;
+// The release and the key of what never comes. Releases are compared as signed numbers, since SSE has no other way.
+constexpr std::uint32_t never_released = std::numeric_limits<std::int32_t>::max();
 constexpr std::uint32_t never = std::numeric_limits<std::uint32_t>::max();
+
+// A key is a deadline and, below it, the index of its class.
+constexpr unsigned index_bits = 7;
+constexpr std::uint32_t index_mask = (1U << index_bits) - 1;
+static_assert(max_weight <= index_mask);
+// The deadline after a cycle's last pick lies within the next cycle.
+static_assert(2 * service::max_servers * max_weight < never >> index_bits);
+
+std::uint32_t packed(std::uint32_t deadline, std::uint32_t index) {
+  return deadline << index_bits | index;
+}
 
 // Four 32-bit words: the baseline's vector registers. GCC and clang both translate this type's operators.
 constexpr std::uint32_t vector_words = 4;
 using Vector [[gnu::vector_size(vector_words * sizeof(std::uint32_t))]] = std::uint32_t;
+using SignedVector [[gnu::vector_size(vector_words * sizeof(std::int32_t))]] = std::int32_t;
 
-Vector load(const std::uint32_t* words) {
-  Vector vector;
+template <class Loaded>
+Loaded load(const std::uint32_t* words) {
+  Loaded vector;
   std::memcpy(&vector, words, sizeof(vector));
   return vector;
 }
@@ -53,8 +68,8 @@ WeightedRotation::WeightedRotation(std::span<std::uint32_t> memory, std::size_t 
       member_count_(memory[1]),
       stride_(class_room(servers)),
       release_(memory.data() + header_words),
-      deadline_(release_ + stride_),
-      excess_(deadline_ + stride_),
+      key_(release_ + stride_),
+      excess_(key_ + stride_),
       quotient_(excess_ + stride_),
       remainder_(quotient_ + stride_),
       weight_(remainder_ + stride_),
@@ -125,8 +140,8 @@ void WeightedRotation::lay_out(std::span<const std::uint32_t> servers_by_weight)
       set_window(index, place_.turns[weight].done);
     }
   }
-  std::fill(release_ + class_count_, release_ + whole_vectors(class_count_), never);
-  std::fill(deadline_ + class_count_, deadline_ + whole_vectors(class_count_), never);
+  std::fill(release_ + class_count_, release_ + whole_vectors(class_count_), never_released);
+  std::fill(key_ + class_count_, key_ + whole_vectors(class_count_), never);
 }
 
 void WeightedRotation::enter_members(std::span<const std::uint32_t> weights) {
@@ -165,35 +180,29 @@ void WeightedRotation::set_window(std::uint32_t index, std::uint64_t done) {
   const std::uint64_t cycle = place_.cycle;
   const std::uint64_t rate = place_.turns[weight_[index]].rate;
   release_[index] = narrow((done * cycle + rate - 1) / rate);
-  deadline_[index] = narrow(((done + 1) * cycle + rate - 1) / rate);
-  excess_[index] = narrow(deadline_[index] * rate - (done + 1) * cycle);
+  const std::uint64_t deadline = ((done + 1) * cycle + rate - 1) / rate;
+  key_[index] = packed(narrow(deadline), index);
+  excess_[index] = narrow(deadline * rate - (done + 1) * cycle);
 }
 
-// One pass without a branch on the data. Each lane keeps the first of its own earliest deadlines; then lanes compete.
+// One pass without a branch on the data: what is not released yet counts as never.
 std::uint32_t WeightedRotation::earliest(std::uint32_t slot) const {
-  Vector best_deadline = Vector{} + never;
-  Vector best_index = Vector{} + never;
-  Vector index = {0, 1, 2, 3};
+  const auto now = static_cast<std::int32_t>(slot);
+  Vector best = Vector{} + never;
   for (std::uint32_t first = 0; first < class_count_; first += vector_words) {
-    const Vector candidate = load(release_ + first) <= slot ? load(deadline_ + first) : Vector{} + never;
-    const auto earlier = candidate < best_deadline;
-    best_deadline = earlier ? candidate : best_deadline;
-    best_index = earlier ? index : best_index;
-    index += vector_words;
+    const SignedVector unreleased = load<SignedVector>(release_ + first) > now;  // all ones, or zero
+    const Vector candidate = load<Vector>(key_ + first) | reinterpret_cast<Vector>(unreleased);
+    best = candidate < best ? candidate : best;
   }
-  std::uint64_t best = std::numeric_limits<std::uint64_t>::max();
-  for (std::size_t lane = 0; lane < vector_words; ++lane) {
-    best = std::min(best, (std::uint64_t{best_deadline[lane]} << 32) | best_index[lane]);
-  }
-  return narrow(best);
+  return std::min(std::min(best[0], best[1]), std::min(best[2], best[3])) & index_mask;
 }
 
 void WeightedRotation::advance(std::uint32_t index) {
   RotationPlace::Turn& turn = place_.turns[weight_[index]];
   ++turn.done;
   const bool carry = remainder_[index] > excess_[index];
-  release_[index] = deadline_[index];
-  deadline_[index] += quotient_[index] + (carry ? 1 : 0);
+  release_[index] = key_[index] >> index_bits;
+  key_[index] = packed(release_[index] + quotient_[index] + (carry ? 1 : 0), index);
   excess_[index] += (carry ? turn.rate : 0) - remainder_[index];
 }
 
@@ -206,7 +215,7 @@ std::uint32_t WeightedRotation::pick() {
     // Every class has had exactly its rate: the next release of all is the first slot of the next cycle.
     for (std::uint32_t each = 0; each < class_count_; ++each) {
       release_[each] -= place_.cycle;
-      deadline_[each] -= place_.cycle;
+      key_[each] -= place_.cycle << index_bits;
       place_.turns[weight_[each]].done = 0;
     }
     place_.position = 0;

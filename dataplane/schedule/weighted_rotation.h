@@ -12,13 +12,17 @@
 // releases would be simpler, but give a server of weight 100 among thirteen of 1..13 eight picks in a row.)
 //
 // There are at most 100 classes as weights are 1..100, so the earliest is found by a scan of two arrays of 32-bit
-// numbers in vector registers, without a mispredicted branch (a heap has one at every second level).
+// numbers in vector registers, without a mispredicted branch (a heap has one at every second level). A deadline stands
+// above its class's index in one number, so the least of those is the answer: 60 classes take 15 steps of four
+// instructions.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+
+#include "dataplane/service/ids.h"
 
 namespace steelyard::schedule {
 
@@ -70,9 +74,9 @@ class WeightedRotation {
   std::uint32_t& class_count_;
   std::uint32_t& member_count_;
   std::size_t stride_;  // room for classes, a whole number of vectors
-  // Per class, heaviest first. Up to the next whole vector, unused ones have release and deadline `never`.
+  // Per class, heaviest first. Up to the next whole vector, unused ones have a release and a key that never come.
   std::uint32_t* release_;
-  std::uint32_t* deadline_;
+  std::uint32_t* key_;        // deadline and index, packed
   std::uint32_t* excess_;     // deadline * W - (x + 1) * T: what the deadline was rounded up by
   std::uint32_t* quotient_;   // T / W
   std::uint32_t* remainder_;  // T % W

@@ -36,6 +36,8 @@ struct PortIndex {
 inline constexpr std::size_t max_listeners = std::numeric_limits<std::uint16_t>::max();
 // A flow entry keeps 24 bits of it.
 inline constexpr std::size_t max_backends = std::size_t{1} << 24;
+// Of one server group: the scheduler packs a place in the cycle, twice a hundred times as long, into 25 bits.
+inline constexpr std::size_t max_servers = 100'000;
 inline constexpr std::size_t max_workers = 64;
 
 }  // namespace steelyard::service

@@ -227,15 +227,16 @@ TEST(ValidateServices, AnUnusedGroupIsWarnedOf) {
   EXPECT_THAT(findings(with_ports(group)), ElementsAre("1:17: warning: server group `g` is used by no listener"));
 }
 
-TEST(ValidateServices, WhatIdsCannotCountIsRefused) {
+// What is said about a group of so many servers before listeners on so many ports.
+std::vector<std::string> said_about(std::size_t servers, std::uint32_t listeners) {
   Config config;
   config.ports.resize(1);
   config.server_groups.resize(1);
   config.server_groups[0].name = "g";
-  config.server_groups[0].servers.resize(300);
+  config.server_groups[0].servers.resize(servers);
   config.load_balancers.resize(1);
   config.load_balancers[0].address = *Address::parse("192.0.2.10");
-  for (std::uint32_t port = 1; port <= 65535; ++port) {
+  for (std::uint32_t port = 1; port <= listeners; ++port) {
     Listener listener;
     listener.port = static_cast<std::uint16_t>(port);
     listener.server_group = "g";
@@ -247,8 +248,18 @@ TEST(ValidateServices, WhatIdsCannotCountIsRefused) {
   for (const Diagnostic& diagnostic : report.take()) {
     lines.push_back(to_string(diagnostic));
   }
-  EXPECT_THAT(lines, ::testing::Contains(
-                         "f: error: the servers of all listeners together are 19660500; allowed: at most 16777216"));
+  return lines;
+}
+
+TEST(ValidateServices, WhatIdsCannotCountIsRefused) {
+  EXPECT_THAT(
+      said_about(300, 65535),
+      ::testing::Contains("f: error: the servers of all listeners together are 19660500; allowed: at most 16777216"));
+}
+
+TEST(ValidateServices, AGroupHoldsNoMoreServersThanTheSchedulerCanCount) {
+  EXPECT_THAT(said_about(100'001, 1),
+              ::testing::Contains(HasSubstr("error: group `g` has 100001 servers; allowed: at most 100000")));
 }
 
 }  // namespace
