@@ -78,7 +78,7 @@ build() {
 }
 
 sources() {
-  find dataplane control healthcheck certs bench tests \( -name '*.h' -o -name '*.cc' -o -name '*.c' \) -print0 2>/dev/null
+  find bench control dataplane healthcheck tests \( -name '*.h' -o -name '*.cc' -o -name '*.c' \) -print0
 }
 
 formatted() {

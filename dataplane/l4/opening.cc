@@ -118,9 +118,7 @@ Verdict Balancer::refuse(const packet::PacketView& view, DropReason reason) {
     return Verdict::dropped(DropReason::answer_rate_limited);
   }
   std::array<std::uint8_t, packet::largest_built_packet> room;
-  // What is quoted is what surely lies in the first segment: headers and a little more.
-  const std::size_t contiguous = static_cast<std::size_t>(view.l4 - view.l3) + 8;
-  const std::size_t length = packet::build_port_unreachable<Family>(room, view, contiguous);
+  const std::size_t length = packet::build_port_unreachable<Family>(room, view);
   const auto hop = next_hop(view.source<Family>());
   if (hop && output_.send_built(std::span(room).first(length), Family::is_v6, *hop)) {
     counters_.unreachables_sent.add();

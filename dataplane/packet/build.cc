@@ -72,10 +72,10 @@ TcpControl<Family> reset_answer(const PacketView& offending) {
 }
 
 template <class Family>
-std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending, std::size_t available) {
+std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending) {
   const std::size_t headers = Family::header_size + icmp_header_size;
-  const std::size_t quoted =
-      std::min({available, std::size_t{offending.l3_length}, Family::minimum_mtu - headers, room.size() - headers});
+  const std::size_t quoted = std::min({std::size_t{offending.contiguous}, std::size_t{offending.l3_length},
+                                       Family::minimum_mtu - headers, room.size() - headers});
   std::uint8_t* l3 = room.data();
   std::uint8_t* icmp = l3 + Family::header_size;
   const auto source = offending.destination<Family>();
@@ -127,8 +127,8 @@ template std::size_t build_tcp_control<Ipv4>(std::span<std::uint8_t>, const TcpC
 template std::size_t build_tcp_control<Ipv6>(std::span<std::uint8_t>, const TcpControl<Ipv6>&);
 template TcpControl<Ipv4> reset_answer<Ipv4>(const PacketView&);
 template TcpControl<Ipv6> reset_answer<Ipv6>(const PacketView&);
-template std::size_t build_port_unreachable<Ipv4>(std::span<std::uint8_t>, const PacketView&, std::size_t);
-template std::size_t build_port_unreachable<Ipv6>(std::span<std::uint8_t>, const PacketView&, std::size_t);
+template std::size_t build_port_unreachable<Ipv4>(std::span<std::uint8_t>, const PacketView&);
+template std::size_t build_port_unreachable<Ipv6>(std::span<std::uint8_t>, const PacketView&);
 template void turn_into_echo_reply<Ipv4>(const PacketView&);
 template void turn_into_echo_reply<Ipv6>(const PacketView&);
 

@@ -36,10 +36,10 @@ template <class Family>
 [[nodiscard]] TcpControl<Family> reset_answer(const PacketView& offending);
 
 // Writes "port unreachable" about `offending` (RFC 792, RFC 1812 section 4.3.2.3: at most 576 bytes; RFC 4443 section
-// 3.1: at most 1,280 bytes), from the offender's destination address. `available` counts the contiguous bytes of the
-// offending packet from its IP header on. Returns the length.
+// 3.1: at most 1,280 bytes), from the offender's destination address, with as much of the offender as fits and is
+// contiguous. Returns the length.
 template <class Family>
-std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending, std::size_t available);
+std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending);
 
 // Is it an echo request (ICMP type 8, ICMPv6 type 128)?
 [[nodiscard]] bool is_echo_request(const PacketView& view);

@@ -48,7 +48,8 @@ template <class Family>
   }
 }
 
-// True: `view` is complete. False: nothing is known yet, and `view` is as it was.
+// True: `view` is complete but for `contiguous`: what is said about a TCP packet needs no quote of it. False: nothing
+// is known yet, and `view` is as it was.
 template <class Family>
 [[nodiscard]] inline bool parse_plain_tcp(std::span<std::uint8_t> first_segment, std::size_t frame_length,
                                           ParseOptions options, PacketView& view) {

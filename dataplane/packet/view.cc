@@ -217,9 +217,13 @@ void parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, Pars
   const std::size_t length = frame_length - ethernet_header_size;
   switch (be16(first_segment.data() + 12)) {
     case Ipv4::ether_type:
-      return parse_v4(l3, length, options, view);
+      parse_v4(l3, length, options, view);
+      view.contiguous = static_cast<std::uint16_t>(l3.size());
+      return;
     case Ipv6::ether_type:
-      return parse_v6(l3, length, view);
+      parse_v6(l3, length, view);
+      view.contiguous = static_cast<std::uint16_t>(l3.size());
+      return;
     case ether_type_arp:
       view.kind = PacketKind::arp;
       view.l3 = l3.data();

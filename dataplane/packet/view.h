@@ -49,6 +49,7 @@ struct PacketView {
   bool is_v6 = false;
   std::uint8_t protocol = 0;
   std::uint8_t tcp_flags = 0;
+  std::uint16_t contiguous = 0;  // bytes from the IP header on in the first segment; not set by parse_plain_tcp()
 
   template <class Family>
   [[nodiscard]] typename Family::Address source() const {

@@ -27,9 +27,10 @@ std::vector<rte_ether_addr> multicast_groups(std::span<const service::Address> a
     return std::memcmp(left.addr_bytes, right.addr_bytes, RTE_ETHER_ADDR_LEN) < 0;
   };
   std::ranges::sort(groups, before);
-  const auto surplus = std::ranges::unique(
-      groups, [&](const auto& left, const auto& right) { return !before(left, right) && !before(right, left); });
-  groups.erase(surplus.begin(), surplus.end());
+  const auto same = [](const rte_ether_addr& left, const rte_ether_addr& right) {
+    return rte_is_same_ether_addr(&left, &right) != 0;
+  };
+  groups.erase(std::unique(groups.begin(), groups.end(), same), groups.end());
   return groups;
 }
 

@@ -78,7 +78,7 @@ TYPED_TEST(Build, PortUnreachableQuotesTheOffendingPacket) {
   Frame offending = test::udp(ends<TypeParam>(protocol_udp), {.payload = 20});
   const PacketView view = offending.parse();
   std::array<std::uint8_t, largest_built_packet> room;
-  const std::size_t length = build_port_unreachable<TypeParam>(room, view, view.l3_length);
+  const std::size_t length = build_port_unreachable<TypeParam>(room, view);
   ASSERT_EQ(length, TypeParam::header_size + 8 + view.l3_length);
   Frame error = test::framed(std::span(room).first(length));
   const PacketView parsed = error.parse();
@@ -93,10 +93,11 @@ TYPED_TEST(Build, PortUnreachableQuotesTheOffendingPacket) {
 
 TYPED_TEST(Build, PortUnreachableIsNeverLongerThanTheMinimumMtuNorThanWhatIsThere) {
   Frame offending = test::udp(ends<TypeParam>(protocol_udp), {.payload = 1'400});
-  const PacketView view = offending.parse();
+  PacketView view = offending.parse();
   std::array<std::uint8_t, largest_built_packet> room;
-  EXPECT_EQ(build_port_unreachable<TypeParam>(room, view, view.l3_length), TypeParam::minimum_mtu);
-  EXPECT_EQ(build_port_unreachable<TypeParam>(room, view, 49), TypeParam::header_size + 8 + 49);
+  EXPECT_EQ(build_port_unreachable<TypeParam>(room, view), TypeParam::minimum_mtu);
+  view.contiguous = 49;
+  EXPECT_EQ(build_port_unreachable<TypeParam>(room, view), TypeParam::header_size + 8 + 49);
   Frame odd = test::framed(std::span(room).first(TypeParam::header_size + 8 + 49));
   EXPECT_TRUE(odd.checksums_right());
 }
