@@ -165,11 +165,16 @@ tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config:
       continue;
     }
     entries.push_back({listener->key, listener->id});
+    if (listener->mode == service::Mode::nat) {
+      once_nat_.insert(listener->key);
+    }
+    // Connections that began in `nat` mode go on in it when the listener's mode has changed.
     for (const service::Server& server :
-         listener->mode == service::Mode::nat ? listener->servers : std::vector<service::Server>{}) {
+         once_nat_.contains(listener->key) ? listener->servers : std::vector<service::Server>{}) {
       endpoints.push_back({server.address, server.port, listener->key.protocol});
     }
   }
+  std::erase_if(once_nat_, [&work](const service::VipKey& key) { return !work.listener_keys.contains(key); });
   const auto now = std::chrono::steady_clock::now();
   listener_ids_.retain(work.listener_keys, now);
   backend_ids_.retain(work.backend_keys, now);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +81,7 @@ class PlanBuilder {
 
   std::size_t workers_;
   std::uint64_t generation_ = 0;
+  std::set<service::VipKey> once_nat_;  // listeners that are in `nat` mode, or were before a reload
   IdRegistry<service::VipKey> listener_ids_;
   IdRegistry<BackendKey> backend_ids_;
 };

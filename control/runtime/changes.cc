@@ -61,6 +61,8 @@ boost::json::value refusal(const std::string& why) {
   return boost::json::object{{"ok", false}, {"error", why}};
 }
 
+constexpr const char* stopping = "the process is stopping";
+
 boost::json::value answer_of(const ReloadResult& result, std::uint64_t generation) {
   if (!result.refusal.empty()) {
     return refusal(result.refusal);
@@ -77,13 +79,16 @@ boost::json::value answer_of(const ReloadResult& result, std::uint64_t generatio
 
 }  // namespace
 
+std::optional<std::chrono::seconds> drain_of(const config::Listener& settings) {
+  return settings.protocol == config::Protocol::tcp ? settings.connection_drain : std::nullopt;
+}
+
 // Reads, checks and builds on the builder thread; the io thread goes on with its probes meanwhile. Reloads that are
 // asked for while one is under way are answered by the one after it.
 void Runtime::reload(Reply reply) {
   if (shutdown_deadline_) {
-    if (reply) {
-      reply(refusal("the process is stopping"));
-    }
+    waiting_reloads_.push_back(std::move(reply));
+    refuse_waiting_reloads();
     return;
   }
   waiting_reloads_.push_back(std::move(reply));
@@ -93,13 +98,19 @@ void Runtime::reload(Reply reply) {
   building_ = true;
   std::vector<Reply> served = std::exchange(waiting_reloads_, {});
   boost::asio::post(builder_thread_, [this, served = std::move(served)]() mutable {
-    auto result = std::make_shared<ReloadResult>(prepare(builder_, options_.config_file, plan_));
+    auto result = std::make_shared<ReloadResult>();
+    try {
+      *result = prepare(builder_, options_.config_file, plan_);
+    } catch (const std::exception& error) {
+      result->plan.reset();
+      result->refusal = std::string("the configuration could not be built: ") + error.what();
+    }
     boost::asio::post(io_, [this, result, served = std::move(served)] {
       building_ = false;
       if (shutdown_deadline_) {
         // The stop came while this was being built: what counts now is that nothing new begins.
         result->plan.reset();
-        result->refusal = "the process is stopping";
+        result->refusal = stopping;
         close_listeners();
       }
       if (result->plan) {
@@ -108,7 +119,7 @@ void Runtime::reload(Reply reply) {
         }
         const std::size_t ended_overrides = overrides_.size();
         overrides_.clear();
-        std::erase_if(deadlines_, [](const Deadline& deadline) { return deadline.cause == Cause::drained; });
+        std::erase_if(deadlines_, [](const auto& deadline) { return deadline.first.second == Cause::drained; });
         apply(std::move(*result->plan));
         set_log_level(plan_.config->log_level);
         spdlog::info("reloaded config={} generation={} listeners={} overrides_ended={}", options_.config_file,
@@ -121,13 +132,23 @@ void Runtime::reload(Reply reply) {
           waiting(answer_of(*result, plan_.snapshot->generation));
         }
       }
-      if (!waiting_reloads_.empty()) {
+      if (shutdown_deadline_) {
+        refuse_waiting_reloads();
+      } else if (!waiting_reloads_.empty()) {
         Reply next = std::move(waiting_reloads_.back());
         waiting_reloads_.pop_back();
         reload(std::move(next));
       }
     });
   });
+}
+
+void Runtime::refuse_waiting_reloads() {
+  for (const Reply& waiting : std::exchange(waiting_reloads_, {})) {
+    if (waiting) {
+      waiting(refusal(stopping));
+    }
+  }
 }
 
 // Puts a plan in force. Servers keep the health they have; connections of those that are gone are dealt with.
@@ -172,8 +193,8 @@ void Runtime::apply(Plan plan) {
     const config::Listener& settings = old.config->load_balancers[listener.balancer].listeners[listener.listener];
     if (settings.on_removed == service::OrphanPolicy::reset) {
       reset_now.push_back({backend});
-    } else if (settings.connection_drain) {
-      set_deadline({backend}, Cause::removed, *settings.connection_drain);
+    } else if (const auto drain = drain_of(settings)) {
+      set_deadline({backend}, Cause::removed, *drain);
     }
   }
   reset_backends(std::move(reset_now));
@@ -203,30 +224,48 @@ void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::
     cancel_deadline(backend.id, Cause::unhealthy);
   } else if (settings.on_unhealthy == service::OrphanPolicy::reset) {
     reset_backends({backend.id});
-  } else if (settings.connection_drain) {
-    set_deadline(backend.id, Cause::unhealthy, *settings.connection_drain);
+  } else if (const auto drain = drain_of(settings)) {
+    set_deadline(backend.id, Cause::unhealthy, *drain);
   }
 }
 
 // One deadline a server and cause; a new one replaces the old one.
 void Runtime::set_deadline(service::BackendId backend, Cause cause, std::chrono::seconds after) {
-  cancel_deadline(backend, cause);
-  deadlines_.push_back({steady_clock::now() + after, backend, cause});
+  deadlines_[{backend.value, cause}] = steady_clock::now() + after;
 }
 
-void Runtime::cancel_deadline(service::BackendId backend, Cause cause) {
-  std::erase_if(deadlines_,
-                [&](const Deadline& deadline) { return deadline.backend == backend && deadline.cause == cause; });
+bool Runtime::has_deadline(service::BackendId backend) const {
+  const auto first = deadlines_.lower_bound({backend.value, Cause{}});
+  return first != deadlines_.end() && first->first.first == backend.value;
+}
+
+// A server that was removed and came back, or is not checked any more, or whose listener drains no more, is not the
+// one that failed.
+bool Runtime::still_holds(const DeadlineKey& deadline) const {
+  const auto& [backend, cause] = deadline;
+  if (cause != Cause::unhealthy) {
+    return true;
+  }
+  const auto place = places_.find(backend);
+  if (place == places_.end()) {
+    return false;
+  }
+  const ListenerPlan& listener = plan_.listeners[place->second.listener];
+  const config::Listener& settings = plan_.config->load_balancers[listener.balancer].listeners[listener.listener];
+  return listener.backends[place->second.server].checked && !checker_->is_up({backend}) &&
+         drain_of(settings).has_value();
 }
 
 void Runtime::check_deadlines() {
   const auto now = steady_clock::now();
   std::vector<service::BackendId> due;
-  std::erase_if(deadlines_, [&](const Deadline& deadline) {
-    if (now < deadline.at) {
+  std::erase_if(deadlines_, [&](const auto& deadline) {
+    if (now < deadline.second) {
       return false;
     }
-    due.push_back(deadline.backend);
+    if (still_holds(deadline.first)) {
+      due.push_back({deadline.first.first});
+    }
     return true;
   });
   reset_backends(std::move(due));

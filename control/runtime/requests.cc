@@ -201,7 +201,7 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
         continue;
       }
       cancel_deadline(backend.id, Cause::drained);
-      const auto drain = value ? std::optional(std::chrono::seconds(*value)) : settings.connection_drain;
+      const auto drain = value ? std::optional(std::chrono::seconds(*value)) : drain_of(settings);
       if (action == "drain" && drain) {
         set_deadline(backend.id, Cause::drained, *drain);
       }

@@ -2,6 +2,7 @@
 #include "control/runtime/runtime.h"
 
 #include <sched.h>
+#include <spdlog/async.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -22,6 +23,8 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds tick_interval{5};
 constexpr std::chrono::seconds stall_limit{1};
+constexpr std::size_t log_lines =
+    8'192;  // that wait for their reader: the transitions of a large failure, 2 MB at most
 
 std::vector<std::uint16_t> cpus_of(const config::Workers& workers) {
   if (!workers.cpus.empty()) {
@@ -98,8 +101,13 @@ worker::DataplaneSettings settings_of(const config::Config& config, const RunOpt
   return settings;
 }
 
+// Written by a thread of its own: a reader that has stopped reading must not stop the health checks. What it then does
+// not take is lost, oldest first.
 void set_up_log() {
-  auto logger = std::make_shared<spdlog::logger>("steelyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  spdlog::init_thread_pool(log_lines, 1);
+  auto logger =
+      std::make_shared<spdlog::async_logger>("steelyard", std::make_shared<spdlog::sinks::stderr_sink_mt>(),
+                                             spdlog::thread_pool(), spdlog::async_overflow_policy::overrun_oldest);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
@@ -173,7 +181,12 @@ int Runtime::run() {
   tick();
   spdlog::info("steelyard: ready config={} listeners={} generation={}", options_.config_file, plan_.listeners.size(),
                plan_.snapshot->generation);
-  io_.run();
+  try {
+    io_.run();
+  } catch (...) {
+    builder_thread_.join();  // it reads what the destructor takes away
+    throw;
+  }
   builder_thread_.join();
   spdlog::info("steelyard: stopped");
   return 0;
@@ -230,8 +243,7 @@ void Runtime::tick() {
     watch_workers();
     if (!building_) {
       builder_.release_ids(steady_clock::now(), [this](service::BackendId backend) {
-        return dataplane_->active(backend) == 0 &&
-               std::ranges::find(deadlines_, backend, &Deadline::backend) == deadlines_.end();
+        return dataplane_->active(backend) == 0 && !has_deadline(backend);
       });
     }
   }

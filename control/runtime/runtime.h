@@ -10,6 +10,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,9 @@ namespace steelyard::control {
 
 // Of the process's log; also while it runs.
 void set_log_level(config::LogLevel level);
+
+// How long connections of a server that has lost its place may run; nothing: as they like. UDP has no such deadline.
+[[nodiscard]] std::optional<std::chrono::seconds> drain_of(const config::Listener& settings);
 
 class Runtime {
  public:
@@ -59,11 +63,7 @@ class Runtime {
  private:
   // Why the connections of a server may run only for so long.
   enum class Cause : std::uint8_t { drained, unhealthy, removed };
-  struct Deadline {
-    std::chrono::steady_clock::time_point at;
-    service::BackendId backend;
-    Cause cause;
-  };
+  using DeadlineKey = std::pair<std::uint32_t, Cause>;  // of a backend id
 
   // runtime.cc
   void start_dataplane();
@@ -78,10 +78,13 @@ class Runtime {
 
   // changes.cc: everything that alters what workers do.
   void reload(Reply reply);
+  void refuse_waiting_reloads();
   void apply(Plan plan);
   void on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status);
   void set_deadline(service::BackendId backend, Cause cause, std::chrono::seconds after);
-  void cancel_deadline(service::BackendId backend, Cause cause);
+  void cancel_deadline(service::BackendId backend, Cause cause) { deadlines_.erase({backend.value, cause}); }
+  [[nodiscard]] bool has_deadline(service::BackendId backend) const;
+  [[nodiscard]] bool still_holds(const DeadlineKey& deadline) const;
   void check_deadlines();
   void reset_backends(std::vector<service::BackendId> backends);
 
@@ -115,7 +118,7 @@ class Runtime {
   std::unique_ptr<healthcheck::Checker> checker_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<MetricsServer> metrics_;
-  std::vector<Deadline> deadlines_;
+  std::map<DeadlineKey, std::chrono::steady_clock::time_point> deadlines_;
   std::vector<std::uint64_t> heartbeats_;
   std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
   std::vector<bool> stalled_;

@@ -47,7 +47,9 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
     const auto message = neighbor::parse_ndp(view, packet->data_len - packet::ethernet_header_size);
     return message ? handle_neighbor_message(packet, *message, link) : drop(packet, DropReason::ndp_malformed);
   }
-  if (!answers_for(destination_of(view))) {
+  const service::Address destination = destination_of(view);
+  // What is said to an address that is the node's own as well, an error about a health probe for one, is the kernel's.
+  if (!answers_for(destination) || (is_own(destination) && !packet::is_echo_request(view))) {
     return handle_unclaimed(packet, view, link);
   }
   if (!packet::is_echo_request(view)) {

@@ -120,6 +120,17 @@ class Reload(SystemCase):
         with self.assertRaisesRegex(Exception, "workers"):
             steelyard.reload({**original, "workers": {"count": 2}})
 
+    @for_each(before=["nat", "fullnat"])
+    def test_a_changed_mode_is_for_new_connections_and_leaves_the_old_ones_alone(self, before):
+        self.echo_servers(tcp={8000: "echo"})
+        after = {"nat": "fullnat", "fullnat": "nat"}[before]
+        steelyard = self.run_steelyard(document(before, FAMILY, 2))
+        old = [self.client.echo(FAMILY.vip(), 7000, FAMILY.far(number)) for number in range(12)]
+        steelyard.reload(document(after, FAMILY, 2))
+        for connection in old:
+            with connection, self.client.echo(FAMILY.vip(), 7000) as fresh:
+                self.assertEqual((connection.say("old"), fresh.say("new")), ("old", "new"))
+
     def test_new_servers_and_listeners_serve_at_once(self):
         self.echo_servers(tcp={8000: "close"})
         original = document("nat", FAMILY, 2)

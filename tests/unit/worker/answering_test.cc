@@ -287,6 +287,23 @@ TYPED_TEST(Echo, OfThePortsOwnAddressIsTheKernels) {
   EXPECT_TRUE(given[0].checksums_right());
 }
 
+TYPED_TEST(Echo, WhereAVipIsThePortsOwnAddressErrorsReachTheKernelWhoseProbesCausedThem) {
+  Stand stand({.kernel = true});
+  stand.publish_vips({Scene<TypeParam>::own});
+  stand.settle();
+  std::ignore = stand.sent(wan);
+  Frame error = test::echo_request<TypeParam>(Scene<TypeParam>::client, Scene<TypeParam>::own);
+  stand.receive(wan, error);
+  error.l4()[0] = TypeParam::is_v6 ? 1 : 3;  // destination unreachable
+  error.fix_checksums();
+  stand.receive(wan, error);
+  stand.settle();
+  EXPECT_EQ(stand.packets().echo_replies.get(), 1U);
+  auto given = stand.given_to_kernel(wan);
+  ASSERT_THAT(given, SizeIs(1));
+  EXPECT_EQ(given[0].l4()[0], TypeParam::is_v6 ? 1 : 3);
+}
+
 TYPED_TEST(Echo, OtherMessagesToAVipAreDroppedByName) {
   Stand stand;
   Frame frame = this->request();
