@@ -101,11 +101,16 @@ unit_tests() {
 system_tests() {
   echo "== system tests"
   export STEELYARD="${STEELYARD:-$PWD/$build/control/steelyard}"
-  tests/system/run.py ${filter:+--filter "$filter"} | tee "$results/system" || true
-  local counted
+  local code=0 counted
+  tests/system/run.py ${filter:+--filter "$filter"} | tee "$results/system" || code=1
   counted=$(tail -n 1 "$results/system" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+  # A run that broke off, or that found no test, is a failure although it counts none.
+  counted=${counted:-0 0}
+  if [[ $code -ne 0 && $counted == *" 0" ]]; then
+    counted="${counted%% *} 1"
+  fi
   # shellcheck disable=SC2086
-  add "system tests" ${counted:-0 1}
+  add "system tests" $counted
 }
 
 fuzz_tests() {
