@@ -42,17 +42,19 @@ class FlowIndexTable {
   explicit FlowIndexTable(std::span<Bucket> buckets)
       : buckets_(buckets.data()), count_(static_cast<std::uint32_t>(buckets.size())) {}
 
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[first(hash)]); }
+  // Where a lookup begins, to be prefetched.
+  [[nodiscard]] const void* line(std::uint64_t hash) const { return &buckets_[first(hash)]; }
 
-  // The value of the first entry whose tag fits, for a prefetch; `none` when there is no such entry, or when it could
-  // only be in the second bucket: that is then prefetched, and candidate_in_second() may be asked some time later.
+  // The value of the first entry whose tag fits; `none` when there is no such entry, or when it could only be in the
+  // second bucket: that is then prefetched, and candidate_in_second() may be asked some time later.
   static constexpr std::uint32_t none = 0xffffffffU;
   struct Candidate {
     std::uint32_t value = none;
     bool ask_second = false;
   };
-  [[nodiscard]] Candidate candidate(std::uint64_t hash) const {
-    const Bucket& bucket = buckets_[first(hash)];
+  // `line` is line(hash).
+  [[nodiscard]] Candidate candidate(const void* line, std::uint64_t hash) const {
+    const Bucket& bucket = *static_cast<const Bucket*>(line);
     if (const std::uint32_t mask = matching(bucket, tag(hash)); mask != 0) [[likely]] {
       return {bucket.values[static_cast<std::size_t>(std::countr_zero(mask))], false};
     }
@@ -123,11 +125,9 @@ class FlowIndexTable {
   [[nodiscard]] static std::uint32_t matching(const Bucket& bucket, std::uint16_t tag) {
     const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag));
     const __m128i eight = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.tags.data()));
-    const __m128i packed = _mm_packs_epi16(_mm_cmpeq_epi16(eight, wanted), _mm_setzero_si128());
-    auto mask = static_cast<std::uint32_t>(_mm_movemask_epi8(packed));
-    mask |= static_cast<std::uint32_t>(bucket.tags[8] == tag) << 8U;
-    mask |= static_cast<std::uint32_t>(bucket.tags[9] == tag) << 9U;
-    return mask;
+    const __m128i two = _mm_cvtsi32_si128(packet::load<int>(bucket.tags.data() + 8));
+    const __m128i packed = _mm_packs_epi16(_mm_cmpeq_epi16(eight, wanted), _mm_cmpeq_epi16(two, wanted));
+    return static_cast<std::uint32_t>(_mm_movemask_epi8(packed)) & ((1U << slots) - 1);
   }
 
   template <class Matches>

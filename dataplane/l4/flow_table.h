@@ -47,22 +47,18 @@ class FlowTable {
         key_(key) {}
 
   [[nodiscard]] std::uint64_t hash_of(const PacketTuple& tuple) const { return packet::hash(key_, tuple); }
-  void prefetch_index(std::uint64_t hash) const { index_.prefetch(hash); }
+  // The line of the index that a lookup begins with.
+  [[nodiscard]] const void* index_line(std::uint64_t hash) const { return index_.line(hash); }
 
-  // Finds the first entry whose tag fits and prefetches it: the second stage of a burst. What it found is verified
-  // by who uses it later. With `ask_second` it is not known yet: prefetch_second() goes on after other packets had
-  // their turn.
+  // The first entry whose tag fits, in the line that index_line() named: the second stage of a burst. It is verified by
+  // who uses it later.
   using Candidate = FlowIndexTable::Candidate;
   static constexpr std::uint32_t no_candidate = FlowIndexTable::none;
-  [[nodiscard]] Candidate prefetch_entry(std::uint64_t hash) const {
-    const Candidate found = index_.candidate(hash);
-    prefetch_value(found.value);
-    return found;
-  }
-  [[nodiscard]] std::uint32_t prefetch_second(std::uint64_t hash) const {
-    const std::uint32_t value = index_.candidate_in_second(hash);
-    prefetch_value(value);
-    return value;
+  [[nodiscard]] Candidate candidate(const void* line, std::uint64_t hash) const { return index_.candidate(line, hash); }
+  [[nodiscard]] std::uint32_t candidate_in_second(std::uint64_t hash) const { return index_.candidate_in_second(hash); }
+  // Where a candidate's entry begins; of no candidate: some line that may be asked for as well.
+  [[nodiscard]] const void* entry_line(std::uint32_t candidate) const {
+    return &entries_[candidate == no_candidate ? 0 : candidate >> 1U];
   }
 
   // What an index value says. The flow may be gone, or be another one, since the value was found.
@@ -144,16 +140,6 @@ class FlowTable {
 
  private:
   static constexpr std::uint32_t no_slot = 0xffffffffU;
-
-  void prefetch_value(std::uint32_t value) const {
-    if (value == no_candidate) {
-      return;
-    }
-    const auto* entry = reinterpret_cast<const std::byte*>(&entries_[value >> 1U]);
-    for (std::size_t line = 0; line < sizeof(Entry); line += 64) {
-      __builtin_prefetch(entry + line, 1);
-    }
-  }
 
   Entry* entries_;
   std::uint32_t capacity_;

@@ -370,7 +370,7 @@ std::optional<DropReason> Balancer::take_local_port(Flow<Family>& flow, packet::
   }
   flow.local = from_service<Family>(pool_.address(choice->address));
   flow.local_port = __builtin_bswap16(choice->port);
-  table<Family>().prefetch_index(table<Family>().hash_of(flow.server_side()));
+  __builtin_prefetch(table<Family>().index_line(table<Family>().hash_of(flow.server_side())));
   PortHistory& history = pool_.ports(choice->address).history(choice->port);
   if (history.flow.value != PortHistory::no_flow) {
     counters_.lingering_recycled.add();

@@ -43,15 +43,19 @@ bool is_addressed_to(const std::uint8_t* frame, const neighbor::MacAddress& mac)
   packet::parse(frame, packet->pkt_len, {verified}, view);
 }
 
-// First stage: what sort of packet it is; for layer 4 its hash, whose bucket is on its way then.
+// First stage: what sort of packet it is; for layer 4 its hash.
 [[gnu::always_inline]] inline void Worker::classify(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
   packet::PacketView& view = pending.view;
   parse(packet, view);
+  pending.line = &pending;
   const auto* frame = rte_pktmbuf_mtod(packet, const std::uint8_t*);
   const bool to_us = is_addressed_to(frame, links_[link].mac);
   if (view.kind == PacketKind::l4 && to_us) [[likely]] {
-    pending.hash =
-        view.is_v6 ? balancer_.prefetch_index<packet::Ipv6>(view) : balancer_.prefetch_index<packet::Ipv4>(view);
+    const auto hash = [&]<class Family>() {
+      pending.hash = balancer_.hash_of<Family>(view);
+      pending.line = balancer_.index_line<Family>(pending.hash);
+    };
+    view.is_v6 ? hash.template operator()<packet::Ipv6>() : hash.template operator()<packet::Ipv4>();
     return;
   }
   if (view.kind == PacketKind::dropped || to_us) {
@@ -66,28 +70,53 @@ bool is_addressed_to(const std::uint8_t* frame, const neighbor::MacAddress& mac)
   }
 }
 
-// Second stage: which flow it may be, whose entry is on its way then.
-void Worker::look_up(std::span<Pending> burst) {
-  bool ask_second = false;
-  for (Pending& pending : burst) {
-    l4::FlowIndexTable::Candidate found;
-    if (pending.view.kind == PacketKind::l4) [[likely]] {
-      found = pending.view.is_v6 ? balancer_.prefetch_entry<packet::Ipv6>(pending.hash)
-                                 : balancer_.prefetch_entry<packet::Ipv4>(pending.hash);
-    }
-    pending.candidate = found.value;
-    pending.ask_second = found.ask_second;
-    ask_second |= found.ask_second;
+[[gnu::always_inline]] inline void Worker::prefetch_entries(std::span<const Pending> burst, bool any_v6) {
+#pragma GCC unroll 8
+  for (const Pending& pending : burst) {
+    __builtin_prefetch(pending.line, 1);
   }
+  for (const Pending& pending : any_v6 ? burst : std::span<const Pending>{}) {
+    __builtin_prefetch(static_cast<const std::byte*>(pending.line) + 64, 1);  // an IPv6 entry has two lines
+  }
+}
+
+// Second stage: which flow it may be.
+void Worker::look_up(std::span<Pending> burst) {
+#pragma GCC unroll 8
+  for (const Pending& pending : burst) {
+    __builtin_prefetch(pending.line);
+  }
+  bool ask_second = false;
+  bool any_v6 = false;
+  for (Pending& pending : burst) {
+    const auto find = [&]<class Family>() {
+      const l4::FlowIndexTable::Candidate found = balancer_.candidate<Family>(pending.line, pending.hash);
+      pending.candidate = found.value;
+      pending.ask_second = found.ask_second;
+      pending.line = balancer_.entry_line<Family>(found.value);
+    };
+    if (pending.view.kind == PacketKind::l4) [[likely]] {
+      pending.view.is_v6 ? find.template operator()<packet::Ipv6>() : find.template operator()<packet::Ipv4>();
+      ask_second |= pending.ask_second;
+      any_v6 |= pending.view.is_v6;
+    } else {
+      pending.ask_second = false;
+    }
+  }
+  prefetch_entries(burst, any_v6);
   if (!ask_second) {
     return;
   }
   for (Pending& pending : burst) {
+    const auto find = [&]<class Family>() {
+      pending.candidate = balancer_.candidate_in_second<Family>(pending.hash);
+      pending.line = balancer_.entry_line<Family>(pending.candidate);
+    };
     if (pending.ask_second) {
-      pending.candidate = pending.view.is_v6 ? balancer_.prefetch_second<packet::Ipv6>(pending.hash)
-                                             : balancer_.prefetch_second<packet::Ipv4>(pending.hash);
+      pending.view.is_v6 ? find.template operator()<packet::Ipv6>() : find.template operator()<packet::Ipv4>();
     }
   }
+  prefetch_entries(burst, any_v6);
 }
 
 // Sends a packet, complete from its IP header on, to a next hop; queues it while that is not resolved.
@@ -129,6 +158,7 @@ void Worker::finish(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
 void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
   for (rte_mbuf* packet : packets) {
     rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
+    rte_prefetch0(rte_pktmbuf_mtod_offset(packet, void*, 64));
   }
   for (std::size_t place = 0; place < packets.size(); ++place) {
     classify(packets[place], pending_[place], link);
@@ -228,7 +258,7 @@ void Worker::handle_handed(rte_mbuf* packet) {
       case PacketNote::Purpose::neighbor_message:
         break;
     }
-    return balancer_.handle<Family>(view, balancer_.prefetch_index<Family>(view));
+    return balancer_.handle<Family>(view, balancer_.hash_of<Family>(view));
   };
   act(packet, view,
       view.is_v6 ? decide.template operator()<packet::Ipv6>() : decide.template operator()<packet::Ipv4>());

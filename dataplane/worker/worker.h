@@ -114,6 +114,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   struct alignas(64) Pending {
     packet::PacketView view;
     std::uint64_t hash = 0;
+    const void* line = nullptr;  // what the next stage reads
     std::uint32_t candidate = l4::Balancer::no_candidate;
     bool ask_second = false;
   };
@@ -121,6 +122,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   // burst.cc
   void classify(rte_mbuf* packet, Pending& pending, std::uint16_t link);
   void look_up(std::span<Pending> burst);
+  static void prefetch_entries(std::span<const Pending> burst, bool any_v6);
   void finish(rte_mbuf* packet, Pending& pending, std::uint16_t link);
   void act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict);
   void handle_handed(rte_mbuf* packet);

@@ -296,10 +296,10 @@ class World {
   // As the worker does: the fast path, and what that does not know.
   template <class Family>
   bool forwards(packet::PacketView& view) {
-    const std::uint64_t hash = balancer_->prefetch_index<Family>(view);
-    auto candidate = balancer_->prefetch_entry<Family>(hash);
+    const std::uint64_t hash = balancer_->hash_of<Family>(view);
+    auto candidate = balancer_->candidate<Family>(balancer_->index_line<Family>(hash), hash);
     if (candidate.ask_second) {
-      candidate.value = balancer_->prefetch_second<Family>(hash);
+      candidate.value = balancer_->candidate_in_second<Family>(hash);
     }
     if (balancer_->forward_known<Family>(view, candidate.value).value != 0) {
       return true;

@@ -161,10 +161,10 @@ class World {
     }
     const std::uint8_t ttl = frame.ttl();
     Balancer& handler = balancer(worker);
-    const std::uint64_t hash = handler.prefetch_index<Family>(view);
-    auto candidate = handler.prefetch_entry<Family>(hash);
+    const std::uint64_t hash = handler.hash_of<Family>(view);
+    auto candidate = handler.candidate<Family>(handler.index_line<Family>(hash), hash);
     if (candidate.ask_second) {
-      candidate.value = handler.prefetch_second<Family>(hash);
+      candidate.value = handler.candidate_in_second<Family>(hash);
     }
     const neighbor::HopIndex hop = handler.forward_known<Family>(view, candidate.value);
     fast_ += hop.value != 0 ? 1U : 0U;

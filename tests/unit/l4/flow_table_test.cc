@@ -150,11 +150,13 @@ TYPED_TEST(FlowTables, OverManyChangesItAgreesWithASet) {
   }
 }
 
-TYPED_TEST(FlowTables, WhatABurstPrefetchedLeadsToTheFlow) {
+TYPED_TEST(FlowTables, WhatABurstRemembersLeadsToTheFlow) {
   const auto made = this->flow(5);
   const auto index = this->insert(made);
-  const auto candidate = this->table.prefetch_entry(this->table.hash_of(made.server_side()));
+  const std::uint64_t hash = this->table.hash_of(made.server_side());
+  const auto candidate = this->table.candidate(this->table.index_line(hash), hash);
   EXPECT_EQ(FlowTable<TypeParam>::flow_of(candidate.value), *index);
+  EXPECT_EQ(this->table.entry_line(candidate.value), &this->table[*index]);
   EXPECT_EQ(FlowTable<TypeParam>::side_of(candidate.value), Side::server);
 }
 
