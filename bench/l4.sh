@@ -4,7 +4,8 @@
 # flowgen answers no ARP, so Steelyard's question for a server's address is answered in an interlude by `icmpecho`.
 # shellcheck shell=bash disable=SC2154
 
-balancer_mac=02:00:00:00:00:02
+# flowgen sends to this address, whatever --eth-peer says.
+balancer_mac=00:01:02:03:04:01
 
 # VIP number i as testpmd's flowgen counts: 10.253.0.0 + i.
 write_l4_config() {
@@ -65,9 +66,9 @@ measure() {
 start_generator() {
   rm -f "$folder/in" "$folder/memif.sock"
   mkfifo "$folder/in"
-  dpdk-testpmd --lcores '0@0,1@0' --main-lcore=0 --in-memory --no-pci --no-telemetry --file-prefix=bench-generator \
+  stdbuf -oL dpdk-testpmd --lcores '0@0,1@0' --main-lcore=0 --in-memory --no-pci --no-telemetry --file-prefix=bench-generator \
     --vdev "net_memif0,role=server,id=0,socket=$folder/memif.sock,socket-abstract=no,rsize=12" -- \
-    -i --nb-cores=1 --total-num-mbufs=32768 --txpkts=60 --eth-peer="0,$balancer_mac" --flowgen-flows="$flows" \
+    -i --nb-cores=1 --total-num-mbufs=32768 --txpkts=64 --flowgen-flows="$flows" \
     --no-lsc-interrupt <"$folder/in" >"$folder/generator" 2>&1 &
   generator=$!
   started+=("$generator")
@@ -88,12 +89,14 @@ round() { # steelyard|macswap
     "$build/control/steelyard" run -c "$folder/l4.yaml" --socket "$folder/admin.sock" --run-dir "$folder" \
       >"$folder/side" 2>&1 &
   else
-    # Standard input stays open: testpmd ends when it does.
-    sleep 600 | dpdk-testpmd --lcores '0@0,1@1' --main-lcore=0 --in-memory --no-pci --no-telemetry \
+    # Standard input stays open and empty: testpmd ends when it does.
+    rm -f "$folder/silent"
+    mkfifo "$folder/silent"
+    dpdk-testpmd --lcores '0@0,1@1' --main-lcore=0 --in-memory --no-pci --no-telemetry \
       --file-prefix=bench-floor \
       --vdev "net_memif0,role=client,id=0,socket=$folder/memif.sock,socket-abstract=no,mac=$balancer_mac,rsize=12" -- \
       --nb-cores=1 --total-num-mbufs=32768 --forward-mode=macswap --auto-start --no-lsc-interrupt \
-      >"$folder/side" 2>&1 &
+      0<>"$folder/silent" >"$folder/side" 2>&1 &
   fi
   side=$!
   started+=("$side")
@@ -147,6 +150,6 @@ l4() {
   done
   awk -v a="$(median <"$folder/steelyard.rates")" -v b="$(median <"$folder/macswap.rates")" -v flows="$flows" 'BEGIN {
     printf "medians: steelyard fullnat/udp/ipv4, %d flows: %.2f Mpps; testpmd macswap: %.2f Mpps; ratio %.2f\n",
-      flows, a / 1e6, b / 1e6, b > 0 ? a / b : 0 }'
+      flows, a / 1e6, b / 1e6, (b > 0 ? a / b : 0) }'
   grep -iE 'drop|tx_ring|transmitted|received' "$folder/stats" | head -n 20 || true
 }
