@@ -48,6 +48,14 @@ struct Plan {
   std::vector<healthcheck::Target> targets;
 };
 
+// What makes a server of a listener the same one over reloads.
+struct BackendKey {
+  service::VipKey listener;
+  service::Address address;
+  std::uint16_t port = 0;
+  friend auto operator<=>(const BackendKey&, const BackendKey&) = default;
+};
+
 class PlanBuilder {
  public:
   // `workers`: how many scratch areas a listener gets.
@@ -68,13 +76,6 @@ class PlanBuilder {
   void release_ids(std::chrono::steady_clock::time_point now, const std::function<bool(service::BackendId)>& idle);
 
  private:
-  struct BackendKey {
-    service::VipKey listener;
-    service::Address address;
-    std::uint16_t port = 0;
-    friend auto operator<=>(const BackendKey&, const BackendKey&) = default;
-  };
-
   struct Work;
   tl::expected<void, std::string> add_listener(Work& work, std::size_t balancer, std::size_t listener);
   void add_targets(Work& work, const config::Listener& listener, const ListenerPlan& plan);

@@ -28,6 +28,12 @@ void take_as_up(service::ListenerState& live, std::size_t server) {
   }
 }
 
+// Whether what a server leaves behind ends with it. An exchange of UDP datagrams has no end to wait for: its client
+// would talk to a dead server for as long as it talks.
+bool ends_at_once(service::OrphanPolicy policy, const config::Listener& settings) {
+  return policy == service::OrphanPolicy::reset || settings.protocol == config::Protocol::udp;
+}
+
 ReloadResult prepare(PlanBuilder& builder, const std::string& file, const Plan& running) {
   ReloadResult result;
   config::ParseResult loaded = config::load(file);
@@ -155,15 +161,22 @@ void Runtime::refuse_waiting_reloads() {
 void Runtime::apply(Plan plan) {
   dataplane_->commit(builder_.listeners_end(), builder_.backends_end());
   std::unordered_map<std::uint32_t, BackendPlace> places;
+  std::vector<service::BackendId> reset_now;
   for (std::size_t listener = 0; listener < plan.listeners.size(); ++listener) {
     const ListenerPlan& planned = plan.listeners[listener];
     const auto& built = plan.snapshot->listeners[planned.id.value];
     const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
     const bool new_state = old == nullptr || old->state != built->state;
+    const bool silenced = old != nullptr && old->running && !built->running &&
+                          built->key.protocol == service::Protocol::udp;  // as ends_at_once()
     for (std::size_t server = 0; server < planned.backends.size(); ++server) {
       const BackendPlan& backend = planned.backends[server];
       places.emplace(backend.id.value, BackendPlace{listener, server});
       cancel_deadline(backend.id, Cause::removed);
+      traffic_.open(*dataplane_, backend.id, {built->key, backend.key.address, backend.port});
+      if (silenced) {
+        reset_now.push_back(backend.id);
+      }
       if (!new_state) {
         if (!backend.checked) {
           take_as_up(*built->state, server);  // what nobody checks any more is not down
@@ -184,20 +197,19 @@ void Runtime::apply(Plan plan) {
   std::unordered_map<std::uint32_t, BackendPlace> old_places = std::exchange(places_, std::move(places));
   dataplane_->publish(plan_.snapshot);
   checker_->set_targets(plan_.targets);
-  std::vector<service::BackendId> reset_now;
   for (const auto& [backend, place] : old_places) {
     if (places_.contains(backend)) {
       continue;
     }
     const ListenerPlan& listener = old.listeners[place.listener];
     const config::Listener& settings = old.config->load_balancers[listener.balancer].listeners[listener.listener];
-    if (settings.on_removed == service::OrphanPolicy::reset) {
+    if (ends_at_once(settings.on_removed, settings)) {
       reset_now.push_back({backend});
     } else if (const auto drain = drain_of(settings)) {
       set_deadline({backend}, Cause::removed, *drain);
     }
   }
-  reset_backends(std::move(reset_now));
+  reset_backends(reset_now);
 }
 
 void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status) {
@@ -222,8 +234,9 @@ void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::
               up ? "up" : "down", status.check, reason);
   if (up) {
     cancel_deadline(backend.id, Cause::unhealthy);
-  } else if (settings.on_unhealthy == service::OrphanPolicy::reset) {
-    reset_backends({backend.id});
+    std::erase(to_reset_, backend.id);
+  } else if (ends_at_once(settings.on_unhealthy, settings)) {
+    reset_backends(std::span(&backend.id, 1));
   } else if (const auto drain = drain_of(settings)) {
     set_deadline(backend.id, Cause::unhealthy, *drain);
   }
@@ -268,18 +281,25 @@ void Runtime::check_deadlines() {
     }
     return true;
   });
-  reset_backends(std::move(due));
+  reset_backends(due);
 }
 
-void Runtime::reset_backends(std::vector<service::BackendId> backends) {
-  if (backends.empty()) {
+// Each walk over the flow tables takes along everybody who has asked since the one before.
+void Runtime::reset_backends(std::span<const service::BackendId> backends) {
+  to_reset_.insert(to_reset_.end(), backends.begin(), backends.end());
+}
+
+void Runtime::start_resets() {
+  if (to_reset_.empty() || resetting_) {
     return;
   }
-  std::ranges::sort(backends);
+  resetting_ = true;
   l4::FlowFilter filter;
   filter.include_lingering = false;
-  filter.backends = std::move(backends);
-  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [](const FlowJobs::Results& results) {
+  filter.backends = std::exchange(to_reset_, {});
+  std::ranges::sort(*filter.backends);
+  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Results& results) {
+    resetting_ = false;
     std::uint64_t ended = 0;
     for (const auto& command : results) {
       ended += command->matches();

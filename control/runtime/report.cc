@@ -29,45 +29,13 @@ std::string wall_time(steady_clock::time_point then) {
   return {text.data(), length};
 }
 
-// A backend's traffic over all workers.
-struct Traffic {
-  std::uint64_t active = 0;
-  std::uint64_t connections = 0;
-  std::uint64_t packets_in = 0;
-  std::uint64_t bytes_in = 0;
-  std::uint64_t packets_out = 0;
-  std::uint64_t bytes_out = 0;
-
-  void add(const Traffic& other) {
-    active += other.active;
-    connections += other.connections;
-    packets_in += other.packets_in;
-    bytes_in += other.bytes_in;
-    packets_out += other.packets_out;
-    bytes_out += other.bytes_out;
-  }
-  void put_into(json::object& object) const {
-    object["active"] = active;
-    object["connections"] = connections;
-    object["packets_in"] = packets_in;
-    object["bytes_in"] = bytes_in;
-    object["packets_out"] = packets_out;
-    object["bytes_out"] = bytes_out;
-  }
-};
-
-Traffic traffic_of(const worker::Dataplane& dataplane, service::BackendId backend) {
-  Traffic traffic;
-  traffic.active = dataplane.active(backend);
-  for (std::size_t worker = 0; worker < dataplane.workers(); ++worker) {
-    const l4::BackendCounters& counters = dataplane.backend(worker, backend);
-    traffic.connections += counters.connections.get();
-    traffic.packets_in += counters.packets_in.get();
-    traffic.bytes_in += counters.bytes_in.get();
-    traffic.packets_out += counters.packets_out.get();
-    traffic.bytes_out += counters.bytes_out.get();
-  }
-  return traffic;
+void put_into(json::object& object, const Traffic& traffic) {
+  object["active"] = traffic.active;
+  object["connections"] = traffic.connections;
+  object["packets_in"] = traffic.packets_in;
+  object["bytes_in"] = traffic.bytes_in;
+  object["packets_out"] = traffic.packets_out;
+  object["bytes_out"] = traffic.bytes_out;
 }
 
 std::string_view admin_name(AdminState state) {
@@ -83,7 +51,7 @@ std::string_view admin_name(AdminState state) {
 }
 
 json::object server_status(const Runtime& runtime, const BackendPlan& backend) {
-  const Traffic traffic = traffic_of(runtime.dataplane(), backend.id);
+  const Traffic traffic = runtime.traffic(backend.id);
   json::object object{{"name", backend.name},
                       {"address", backend.key.address.to_string()},
                       {"port", backend.port},
@@ -281,16 +249,16 @@ json::value stats(const Runtime& runtime) {
     Traffic total;
     json::array servers;
     for (const BackendPlan& backend : listener.backends) {
-      const Traffic traffic = traffic_of(dataplane, backend.id);
+      const Traffic traffic = runtime.traffic(backend.id);
       total.add(traffic);
       json::object server{{"address", backend.key.address.to_string()}, {"port", backend.port}};
-      traffic.put_into(server);
+      put_into(server, traffic);
       servers.push_back(std::move(server));
     }
     json::object object{{"load_balancer", balancer_of(runtime, listener).name},
                         {"protocol", config::to_string(settings_of(runtime, listener).protocol)},
                         {"port", settings_of(runtime, listener).port}};
-    total.put_into(object);
+    put_into(object, total);
     object["servers"] = std::move(servers);
     listeners.push_back(std::move(object));
   }
@@ -337,7 +305,7 @@ std::string metrics(const Runtime& runtime) {
     const std::string protocol(config::to_string(settings_of(runtime, listener).protocol));
     const std::string port = std::to_string(settings_of(runtime, listener).port);
     for (const BackendPlan& backend : listener.backends) {
-      const Traffic traffic = traffic_of(dataplane, backend.id);
+      const Traffic traffic = runtime.traffic(backend.id);
       const std::string server = backend.key.address.to_string() + ' ' + std::to_string(backend.port);
       const PrometheusText::Labels labels{
           {"load_balancer", name}, {"protocol", protocol}, {"port", port}, {"server", server}};

@@ -238,6 +238,7 @@ void Runtime::finish_shutdown() {
 void Runtime::tick() {
   dataplane_->sum_connections();
   dataplane_->reclaim();
+  start_resets();
   if (++ticks_ % 20 == 0) {
     check_deadlines();
     watch_workers();

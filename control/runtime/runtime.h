@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "control/run.h"
 #include "control/runtime/builder.h"
 #include "control/runtime/flow_jobs.h"
+#include "control/runtime/traffic.h"
 #include "dataplane/worker/dataplane.h"
 #include "healthcheck/asio_timers.h"
 #include "healthcheck/scheduler.h"
@@ -32,7 +34,8 @@ namespace steelyard::control {
 // Of the process's log; also while it runs.
 void set_log_level(config::LogLevel level);
 
-// How long connections of a server that has lost its place may run; nothing: as they like. UDP has no such deadline.
+// How long connections of a server that has lost its place may run; nothing: as they like. UDP has no such deadline: it
+// ends with a server that failed or was removed, and runs on at one that an administrator drains.
 [[nodiscard]] std::optional<std::chrono::seconds> drain_of(const config::Listener& settings);
 
 class Runtime {
@@ -55,6 +58,7 @@ class Runtime {
   [[nodiscard]] const RunOptions& options() const { return options_; }
   [[nodiscard]] std::chrono::steady_clock::time_point started() const { return started_; }
   [[nodiscard]] std::size_t overrides() const { return overrides_.size(); }
+  [[nodiscard]] Traffic traffic(service::BackendId backend) const { return traffic_.read(*dataplane_, backend); }
   // The last answer of a target's health check before a reload keeps its id, so this is by BackendId.
   [[nodiscard]] std::optional<healthcheck::TargetStatus> health(service::BackendId backend) const {
     return checker_->status({backend.value});
@@ -86,7 +90,8 @@ class Runtime {
   [[nodiscard]] bool has_deadline(service::BackendId backend) const;
   [[nodiscard]] bool still_holds(const DeadlineKey& deadline) const;
   void check_deadlines();
-  void reset_backends(std::vector<service::BackendId> backends);
+  void reset_backends(std::span<const service::BackendId> backends);
+  void start_resets();
 
   // requests.cc
   void handle(boost::json::object request, Reply reply);
@@ -119,6 +124,9 @@ class Runtime {
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<MetricsServer> metrics_;
   std::map<DeadlineKey, std::chrono::steady_clock::time_point> deadlines_;
+  std::vector<service::BackendId> to_reset_;  // whose connections end with the next walk
+  bool resetting_ = false;                    // a walk is under way
+  TrafficBook traffic_;
   std::vector<std::uint64_t> heartbeats_;
   std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
   std::vector<bool> stalled_;

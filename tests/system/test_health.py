@@ -4,6 +4,7 @@ from harness import config
 from harness.case import SystemCase, for_each
 from harness.plan import FAMILIES
 from harness.servers import Nginx
+from harness.shell import eventually
 
 EACH_FAMILY = list(FAMILIES.values())
 FAMILY = FAMILIES["ipv4"]
@@ -109,6 +110,26 @@ class Health(SystemCase):
             self.net.server_link(index, up=True)
             connection.socket.settimeout(30)
             self.assertEqual(connection.say("patience"), "patience")
+
+    @for_each(family=EACH_FAMILY)
+    def test_a_udp_client_that_never_pauses_leaves_a_failed_server(self, family):
+        servers = self.echo_servers(udp=[8000])
+        steelyard = self.serve(family, "udp", check={"interval": 1, "timeout": 1}, on_unhealthy="run")
+        with self.client.udp(family.vip(), 7000, timeout=2) as talk:
+            name = self.ask(talk)
+            index = "abc".index(name)
+            servers[index].kill()
+            steelyard.wait_health(family.server(index), 8000, "down")
+            eventually(lambda: self.ask(talk) not in ("", name), "another server answers the same socket")
+
+    @staticmethod
+    def ask(talk):
+        """Who answers; "" when nobody does."""
+        try:
+            talk.send(b"ping")
+            return talk.recv(65536).partition(b" ")[0].decode()
+        except OSError:
+            return ""
 
     def test_probes_are_not_made_where_they_are_switched_off(self):
         servers = self.echo_servers(tcp={8000: "close"})

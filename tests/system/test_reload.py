@@ -8,7 +8,7 @@ from harness.case import SystemCase, for_each
 from harness.clients import Background, Download
 from harness.plan import FAMILIES
 from harness.servers import Nginx
-from harness.shell import scaled
+from harness.shell import eventually, scaled
 from harness.steelyard import check, positions
 
 FAMILY = FAMILIES["ipv4"]
@@ -144,6 +144,36 @@ class Reload(SystemCase):
         steelyard.reload(original)
         with self.assertRaises(OSError):
             self.client.tcp(FAMILY.vip(1), 9000, timeout=1)
+
+    def test_a_stopped_udp_listener_answers_nobody_any_more(self):
+        self.echo_servers(udp=[8000])
+        original = config.base(
+            2,
+            load_balancers=[config.load_balancer("lb", FAMILY.vip(), config.listener(7000, "udp"))],
+            server_groups=[config.group("web", FAMILY, 8000)],
+        )
+        steelyard = self.run_steelyard(original)
+        stopped = copy.deepcopy(original)
+        stopped["load_balancers"][0]["listeners"][0]["status"] = "stopped"
+        with self.client.udp(FAMILY.vip(), 7000, timeout=2) as talk:
+            talk.send(b"ping")
+            self.assertTrue(talk.recv(65536))
+            steelyard.reload(stopped)
+
+            def is_refused():
+                try:
+                    talk.send(b"ping")
+                    talk.recv(65536)
+                except ConnectionRefusedError:
+                    return True
+                except TimeoutError:
+                    pass
+                return False
+
+            eventually(is_refused, "port unreachable")
+            steelyard.reload(original)
+            talk.send(b"ping")
+            self.assertTrue(talk.recv(65536))
 
     def test_check_reports_every_error_at_once_and_accepts_the_good_file(self):
         good = document("fullnat", FAMILY, 1)
