@@ -306,7 +306,8 @@ bool Balancer::free_tuple(const packet::Tuple<Family>& tuple) {
 }
 
 // Fills in the server's side. In `nat` mode the server sees the client's own address and port, so a client that uses
-// one port through two listeners can reach a given server only once: then the next server is tried.
+// one port through two listeners can reach a given server only once, and a server that is a client itself cannot be
+// sent its own packets: then the next server is tried.
 template <class Family>
 std::optional<DropReason> Balancer::choose_server_side(Flow<Family>& flow, const service::Listener& listener,
                                                        std::size_t& server) {
@@ -323,7 +324,7 @@ std::optional<DropReason> Balancer::choose_server_side(Flow<Family>& flow, const
     }
     flow.local = flow.client;
     flow.local_port = flow.client_port;
-    if (free_tuple<Family>(flow.server_side())) {
+    if (!(flow.server == flow.client) && free_tuple<Family>(flow.server_side())) {
       return std::nullopt;
     }
     tried[tries++] = *candidate;

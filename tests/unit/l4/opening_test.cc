@@ -127,6 +127,19 @@ TYPED_TEST(Opening, OneClientPortThroughTwoVipsGoesToTwoServers) {
   }
 }
 
+TYPED_TEST(Opening, AServerThatIsAClientIsNeverSentItsOwnPacketsInNatMode) {
+  World<TypeParam> world;
+  for (std::size_t round = 0; round < 4; ++round) {
+    Connection<TypeParam> own(world, this->nat_tcp, 1, static_cast<std::uint16_t>(50'000 + round));
+    own.client_side.source = World<TypeParam>::server(0);
+    own.open();
+    EXPECT_NE(own.server(), 0U) << round;
+  }
+  Connection<TypeParam> hidden(world, this->fullnat_tcp);
+  hidden.client_side.source = World<TypeParam>::server(0);
+  hidden.open();  // by full NAT it may come back to itself
+}
+
 TYPED_TEST(Opening, OneClientPortThroughTwoVipsToTheOnlyServerIsRefusedByName) {
   World<TypeParam> world({.servers = 1});
   Connection<TypeParam> one(world, this->nat_tcp);
