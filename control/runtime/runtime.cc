@@ -129,11 +129,34 @@ Runtime::Runtime(RunOptions options, std::shared_ptr<const config::Config> confi
     throw std::runtime_error(plan.error());
   }
   plan_ = std::move(*plan);
+  open_doors();
   start_dataplane();
   start_services();
 }
 
 Runtime::~Runtime() = default;
+
+// Sockets are bound before any packet is answered; they are served once the process runs.
+void Runtime::open_doors() {
+  admin_ = std::make_unique<AdminServer>(io_, options_.socket_path, [this](boost::json::object request, Reply reply) {
+    handle(std::move(request), std::move(reply));
+  });
+  if (const auto& metrics = plan_.config->metrics) {
+    metrics_ = std::make_unique<MetricsServer>(io_, metrics->address.to_string(), metrics->port,
+                                               [this] { return metrics_text(); });
+  }
+}
+
+// Making the text takes time in proportion to the servers, and anybody may ask for it.
+std::string Runtime::metrics_text() {
+  constexpr std::chrono::seconds good_for{1};
+  const auto now = steady_clock::now();
+  if (metrics_text_.empty() || now - metrics_time_ >= good_for) {
+    metrics_text_ = report::metrics(*this);
+    metrics_time_ = now;
+  }
+  return metrics_text_;
+}
 
 void Runtime::start_dataplane() {
   auto dataplane = worker::Dataplane::start(settings_of(*plan_.config, options_), plan_.snapshot);
@@ -159,13 +182,6 @@ void Runtime::start_services() {
   Plan first = std::move(plan_);
   plan_ = {};
   apply(std::move(first));
-  admin_ = std::make_unique<AdminServer>(io_, options_.socket_path, [this](boost::json::object request, Reply reply) {
-    handle(std::move(request), std::move(reply));
-  });
-  if (const auto& metrics = plan_.config->metrics) {
-    metrics_ = std::make_unique<MetricsServer>(io_, metrics->address.to_string(), metrics->port,
-                                               [this] { return report::metrics(*this); });
-  }
 }
 
 int Runtime::run() {
@@ -210,11 +226,7 @@ void Runtime::begin_shutdown() {
   const auto drain = plan_.config->shutdown_drain;
   spdlog::info("stopping drain={}s", drain.count());
   shutdown_deadline_ = steady_clock::now() + drain;
-  if (drain.count() == 0) {
-    finish_shutdown();
-    return;
-  }
-  if (!building_) {
+  if (drain.count() != 0 && !building_) {
     close_listeners();  // else when the builder is done
   }
 }
@@ -228,6 +240,46 @@ void Runtime::close_listeners() {
   if (auto plan = builder_.build(std::move(closing), overrides_, &plan_)) {
     apply(std::move(*plan));
   }
+}
+
+// The ends of a connection would find out by their own timers only, minutes later.
+void Runtime::reset_all_connections() {
+  constexpr std::chrono::seconds longest{2};
+  shutdown_deadline_ = steady_clock::now() + longest;
+  resets_at_stop_ = ResetsAtStop::begun;
+  l4::FlowFilter everything;
+  everything.include_lingering = false;
+  flow_jobs_->start(worker::FlowCommand::Action::reset, everything, 0, [this](const FlowJobs::Results& results) {
+    std::uint64_t ended = 0;
+    for (const auto& command : results) {
+      ended += command->matches();
+    }
+    spdlog::info("connections reset count={}", ended);
+    resets_at_stop_ = ResetsAtStop::done;
+  });
+}
+
+// Looks whether a shutdown is over; true when it is.
+bool Runtime::advance_shutdown() {
+  const bool late = steady_clock::now() >= *shutdown_deadline_;
+  bool over = late || resets_at_stop_ == ResetsAtStop::done;
+  if (resets_at_stop_ == ResetsAtStop::none) {
+    std::uint64_t connections = 0;
+    for (std::uint32_t backend = 1; !building_ && backend < builder_.backends_end(); ++backend) {
+      connections += dataplane_->active(service::BackendId{backend});
+    }
+    over = connections == 0 && !building_;
+    if (over || late) {
+      spdlog::info("drained connections_left={}", connections);
+    }
+    if (late && !over) {
+      reset_all_connections();
+    }
+  }
+  if (over) {
+    finish_shutdown();
+  }
+  return over;
 }
 
 void Runtime::finish_shutdown() {
@@ -248,16 +300,8 @@ void Runtime::tick() {
       });
     }
   }
-  if (shutdown_deadline_) {
-    std::uint64_t connections = 0;
-    for (std::uint32_t backend = 1; !building_ && backend < builder_.backends_end(); ++backend) {
-      connections += dataplane_->active(service::BackendId{backend});
-    }
-    if ((connections == 0 && !building_) || steady_clock::now() >= *shutdown_deadline_) {
-      spdlog::info("drained connections_left={}", connections);
-      finish_shutdown();
-      return;
-    }
+  if (shutdown_deadline_ && advance_shutdown()) {
+    return;
   }
   tick_timer_.expires_after(tick_interval);
   tick_timer_.async_wait([this](const boost::system::error_code& error) {
@@ -295,6 +339,9 @@ void Runtime::log_start_report() const {
   }
   for (const nic::PortReport& port : report.ports) {
     spdlog::info("port {}", nic::to_string(port));
+    for (const std::string& note : port.notes) {
+      spdlog::warn("port={} {}", port.name, note);
+    }
   }
   spdlog::info("workers count={} idle={}", dataplane_->workers(),
                plan_.config->workers.idle == config::Idle::adaptive ? "adaptive" : "busy");

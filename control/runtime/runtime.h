@@ -70,11 +70,15 @@ class Runtime {
   using DeadlineKey = std::pair<std::uint32_t, Cause>;  // of a backend id
 
   // runtime.cc
+  void open_doors();
+  [[nodiscard]] std::string metrics_text();
   void start_dataplane();
   void start_services();
   void on_signal(int signal);
   void begin_shutdown();
   void close_listeners();
+  void reset_all_connections();
+  [[nodiscard]] bool advance_shutdown();
   void finish_shutdown();
   void tick();
   void watch_workers();
@@ -123,6 +127,8 @@ class Runtime {
   std::unique_ptr<healthcheck::Checker> checker_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<MetricsServer> metrics_;
+  std::string metrics_text_;
+  std::chrono::steady_clock::time_point metrics_time_;
   std::map<DeadlineKey, std::chrono::steady_clock::time_point> deadlines_;
   std::vector<service::BackendId> to_reset_;  // whose connections end with the next walk
   bool resetting_ = false;                    // a walk is under way
@@ -131,6 +137,9 @@ class Runtime {
   std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
   std::vector<bool> stalled_;
   std::optional<std::chrono::steady_clock::time_point> shutdown_deadline_;
+  // What is left at the end of a shutdown's drain is reset, in bounded time.
+  enum class ResetsAtStop : std::uint8_t { none, begun, done };
+  ResetsAtStop resets_at_stop_ = ResetsAtStop::none;
   std::uint64_t ticks_ = 0;
 };
 

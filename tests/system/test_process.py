@@ -76,6 +76,17 @@ class Process(SystemCase):
         connection.close()
         self.assertEqual(steelyard.process.wait(30), 0)
 
+    @for_each(drain=[0, 1])
+    def test_sigterm_tells_both_ends_of_what_is_left(self, drain):
+        servers = self.echo_servers(tcp={8000: "echo"})
+        steelyard = self.run_steelyard(self.document(shutdown={"drain": drain}))
+        with self.client.echo(FAMILY.vip(), 7000) as connection:
+            steelyard.process.signal(signal.SIGTERM)
+            self.assertTrue(connection.wait_for_reset(10), "the client's kernel saw no reset")
+            index = "abc".index(connection.name)
+            eventually(lambda: sum(servers[index].report()["reset"].values()) >= 1, "the server's kernel sees a reset")
+            self.assertEqual(steelyard.process.wait(30), 0)
+
     def test_sighup_reloads(self):
         self.echo_servers(tcp={8000: "close"})
         document = self.document()
