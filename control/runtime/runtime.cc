@@ -294,6 +294,7 @@ void Runtime::tick() {
   if (++ticks_ % 20 == 0) {
     check_deadlines();
     watch_workers();
+    watch_addresses();
     if (!building_) {
       builder_.release_ids(steady_clock::now(), [this](service::BackendId backend) {
         return dataplane_->active(backend) == 0 && !has_deadline(backend);
@@ -327,6 +328,22 @@ void Runtime::watch_workers() {
       spdlog::error("worker {} has not finished a turn for {} ms", worker,
                     std::chrono::duration_cast<std::chrono::milliseconds>(now - heartbeat_times_[worker]).count());
     }
+  }
+}
+
+// Somebody else answers for a VIP or a local address of ours: the network sends him what is meant for us.
+void Runtime::watch_addresses() {
+  constexpr std::chrono::seconds quiet{10};
+  std::uint64_t conflicts = 0;
+  for (std::size_t worker = 0; worker < dataplane_->workers(); ++worker) {
+    conflicts += dataplane_->worker(worker).packets().address_conflicts.get();
+  }
+  const auto now = steady_clock::now();
+  if (conflicts != conflicts_logged_ && now - conflicts_log_time_ >= quiet) {
+    spdlog::warn("another host claims an address of ours messages={} since_start={}", conflicts - conflicts_logged_,
+                 conflicts);
+    conflicts_logged_ = conflicts;
+    conflicts_log_time_ = now;
   }
 }
 

@@ -82,6 +82,7 @@ class Runtime {
   void finish_shutdown();
   void tick();
   void watch_workers();
+  void watch_addresses();
   void log_start_report() const;
 
   // changes.cc: everything that alters what workers do.
@@ -136,6 +137,8 @@ class Runtime {
   std::vector<std::uint64_t> heartbeats_;
   std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
   std::vector<bool> stalled_;
+  std::uint64_t conflicts_logged_ = 0;  // address conflicts, as far as they are in the log
+  std::chrono::steady_clock::time_point conflicts_log_time_;
   std::optional<std::chrono::steady_clock::time_point> shutdown_deadline_;
   // What is left at the end of a shutdown's drain is reset, in bounded time.
   enum class ResetsAtStop : std::uint8_t { none, begun, done };
