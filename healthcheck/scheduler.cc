@@ -50,13 +50,34 @@ Checker::Probe& Checker::probe_for(ProbeSpec&& spec, TimePoint now) {
   return probe;
 }
 
+// `former` is asked and not `members`: what a probe has proven counts also if all its targets go in this very call.
+void Checker::take_over(const Probe& probe, const Target& target, Member& member) {
+  const Member* best = nullptr;
+  for (const Members::value_type* other : probe.former) {
+    const StateMachine& machine = other->second.machine;
+    if (!machine.proven())
+      continue;
+    const bool same_thresholds = machine.thresholds() == target.thresholds;
+    if (best == nullptr || same_thresholds)
+      best = &other->second;
+    if (same_thresholds)
+      break;
+  }
+  if (best == nullptr)
+    return;
+  member.machine = best->machine;
+  member.machine.set_thresholds(target.thresholds);
+  member.down_check = best->down_check;
+}
+
 void Checker::set_targets(std::vector<Target> targets) {
   const TimePoint now = timers_.now();
   ++generation_;
   for (auto& [spec, probe] : probes_)
-    probe.members.clear();
+    probe.former = std::exchange(probe.members, {});
   targets_.reserve(targets.size());
   probes_.reserve(targets.size());
+  std::vector<StateMachine*> restarted;  // last: new targets may take over what they have proven
   for (Target& target : targets) {
     const auto [entry, fresh] = targets_.try_emplace(target.id, target, now);
     Member& member = entry->second;
@@ -65,13 +86,19 @@ void Checker::set_targets(std::vector<Target> targets) {
     member.generation = generation_;
     Probe& probe = probe_for(std::move(target.probe), now);
     probe.members.push_back(&*entry);
-    if (!fresh) {
+    if (fresh) {
+      take_over(probe, target, member);
+    } else {
       member.machine.set_thresholds(target.thresholds);
       if (member.probe != &probe)
-        member.machine.restart();
+        restarted.push_back(&member.machine);
     }
     member.probe = &probe;
   }
+  for (StateMachine* machine : restarted)
+    machine->restart();
+  for (auto& [spec, probe] : probes_)
+    probe.former = {};
   std::erase_if(targets_, [this](const auto& entry) { return entry.second.generation != generation_; });
   drop_unwanted();
   start_waiting();
@@ -134,13 +161,36 @@ void Checker::on_done(Probe& probe, const ProbeResult& result) {
   timers_.arm(probe.due, now + probe.spec->interval);
   std::vector<std::pair<TargetId, TargetStatus>> changes;
   for (Members::value_type* member : probe.members) {
-    if (member->second.machine.record(result, now))
+    if (record(member->second, result, now))
       changes.emplace_back(member->first, status_of(member->second));
   }
   start_waiting();
   counters_.changes += changes.size();
   for (const auto& [id, status] : changes)
     on_change_(id, status);
+}
+
+// True when the status changed.
+bool Checker::record(Member& member, const ProbeResult& result, TimePoint now) {
+  StateMachine& machine = member.machine;
+  const bool failed_locally = machine.local_error().has_value();
+  const bool changed = machine.record(result, now);
+  if (failed_locally && !machine.local_error())
+    ++news_.ended;
+  if (!failed_locally && machine.local_error() && news_.began++ == 0)
+    news_.example = describe(*member.probe->spec) + ": " + result.reason;
+  if (changed)
+    member.down_check = machine.status() == Status::down ? describe(*member.probe->spec) : std::string{};
+  return changed;
+}
+
+LocalErrorNews Checker::take_local_error_news() {
+  LocalErrorNews news = std::exchange(news_, {});
+  if (!news.empty()) {
+    news.now = static_cast<std::size_t>(std::ranges::count_if(
+        targets_, [](const auto& entry) { return entry.second.machine.local_error().has_value(); }));
+  }
+  return news;
 }
 
 void Checker::count(const ProbeResult& result) {
@@ -167,7 +217,10 @@ TargetStatus Checker::status_of(const Member& member) {
                       .local_errors = machine.local_errors(),
                       .last = std::nullopt,
                       .last_time = machine.last_time(),
-                      .check = describe(*member.probe->spec)};
+                      .check = describe(*member.probe->spec),
+                      .down_because = machine.down_because(),
+                      .down_check = member.down_check,
+                      .local_error = machine.local_error()};
   if (machine.has_result())
     status.last = machine.last_result();
   return status;

@@ -43,12 +43,14 @@ bool StateMachine::record(ProbeResult result, TimePoint now) {
   const Status before = status_;
   switch (outcome) {
     case ProbeOutcome::success:
+      local_error_.reset();
       failures_ = 0;
       count_up(successes_);
       if (successes_ >= thresholds_.healthy)
         become(Status::up, now);
       break;
     case ProbeOutcome::failure:
+      local_error_.reset();
       successes_ = 0;
       count_up(failures_);
       if (failures_ >= thresholds_.unhealthy)
@@ -56,6 +58,7 @@ bool StateMachine::record(ProbeResult result, TimePoint now) {
       break;
     case ProbeOutcome::local_error:
       ++local_errors_;
+      local_error_ = LocalError{.reason = last_.reason, .since = local_error_ ? local_error_->since : now};
       break;
   }
   return status_ != before;
@@ -67,6 +70,10 @@ void StateMachine::become(Status status, TimePoint now) {
     return;
   status_ = status;
   since_ = now;
+  if (status == Status::down)
+    down_because_ = last_;
+  else
+    down_because_.reset();
 }
 
 }  // namespace steelyard::healthcheck

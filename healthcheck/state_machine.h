@@ -1,8 +1,10 @@
 // The up/down machine of one target: failures and successes in a row against their thresholds. Pure: results and times
-// are passed in, nothing here reads a clock. A local error is remembered and counted but never moves the state.
+// are passed in, nothing here reads a clock. A local error is remembered and counted but never moves the state: a
+// problem of our own must not take every server out at once.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "healthcheck/probe.h"
@@ -18,6 +20,14 @@ struct Thresholds {
   friend bool operator==(const Thresholds&, const Thresholds&) = default;
 };
 
+// Probes that cannot be made.
+struct LocalError {
+  std::string reason;  // of the latest one
+  TimePoint since;     // no result has come from the server since then
+
+  friend bool operator==(const LocalError&, const LocalError&) = default;
+};
+
 // A value type; one thread.
 class StateMachine {
  public:
@@ -27,9 +37,11 @@ class StateMachine {
   // Counts a finished probe. True when it changed the status.
   [[nodiscard]] bool record(ProbeResult result, TimePoint now);
 
+  [[nodiscard]] Thresholds thresholds() const { return thresholds_; }
   // From the next result on; runs that are under way keep their counts.
   void set_thresholds(Thresholds thresholds);
-  // Begins to count anew and doubts the status, but keeps it: for a target whose probe became another one.
+  // Begins to count anew and doubts the status, but keeps it and what brought it about: for a target whose probe became
+  // another one.
   void restart();
 
   [[nodiscard]] Status status() const { return status_; }
@@ -44,6 +56,11 @@ class StateMachine {
   [[nodiscard]] bool has_result() const { return has_result_; }
   [[nodiscard]] const ProbeResult& last_result() const { return last_; }
   [[nodiscard]] TimePoint last_time() const { return last_time_; }
+  // The failure that took the target out, at since(); kept until it is up again. None for a target that is up and for
+  // one that began as down.
+  [[nodiscard]] const std::optional<ProbeResult>& down_because() const { return down_because_; }
+  // Set while probes cannot be made: until the next result that comes from the server, over a restart() as well.
+  [[nodiscard]] const std::optional<LocalError>& local_error() const { return local_error_; }
 
  private:
   void become(Status status, TimePoint now);
@@ -58,6 +75,8 @@ class StateMachine {
   TimePoint since_;
   TimePoint last_time_{};
   ProbeResult last_;
+  std::optional<ProbeResult> down_because_;
+  std::optional<LocalError> local_error_;
 };
 
 }  // namespace steelyard::healthcheck

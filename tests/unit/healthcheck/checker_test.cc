@@ -191,6 +191,119 @@ TEST_F(CheckerTest, LocalErrorsAreCountedAndChangeNothing) {
   EXPECT_EQ(checker.status({1})->local_errors, 10U);
 }
 
+TEST_F(CheckerTest, TellsOnceThatProbesCannotBeMadeAndOnceThatTheyCanAgain) {
+  Checker checker = make();
+  checker.set_targets({target(1, 80), target(2, 80), target(3, 81)});
+  timers.pass(2'010ms);
+  prober.answer(80, our_fault());
+  const TimePoint began = timers.now();
+  LocalErrorNews news = checker.take_local_error_news();
+  EXPECT_EQ(news.began, 2U);
+  EXPECT_EQ(news.now, 2U);
+  EXPECT_EQ(news.example, "tcp 10.0.0.1:80: cannot probe");
+  EXPECT_EQ(checker.status({1})->local_error, (LocalError{"cannot probe", began}));
+  for (int i = 0; i < 10; ++i)
+    round(80, our_fault());
+  EXPECT_TRUE(checker.take_local_error_news().empty()) << "nothing new";
+  prober.answer(81, our_fault());
+  round(80, success());
+  news = checker.take_local_error_news();
+  EXPECT_EQ(news.began, 1U);
+  EXPECT_EQ(news.ended, 2U);
+  EXPECT_EQ(news.now, 1U);
+  EXPECT_FALSE(checker.status({1})->local_error);
+}
+
+TEST_F(CheckerTest, AProbeThatCanBeMadeAgainAfterAReloadIsNews) {
+  Checker checker = make();
+  checker.set_targets({target(1, 80)});
+  round(80, our_fault());
+  EXPECT_EQ(checker.take_local_error_news().began, 1U);
+  checker.set_targets({target(1, 81)});
+  round(81, success());
+  EXPECT_EQ(checker.take_local_error_news().ended, 1U);
+}
+
+TEST_F(CheckerTest, ANewTargetBeginsWithWhatItsProbeHasProven) {
+  Checker checker = make();
+  checker.set_targets({target(1, 80)});
+  for (int i = 0; i < 3; ++i)
+    round(80, failure("timeout after 5 s"));
+  const TimePoint failed = timers.now();
+  timers.pass(1s);
+  changes.clear();
+  checker.set_targets({target(1, 80), target(2, 80), target(3, 81)});
+  const auto status = checker.status({2});
+  EXPECT_EQ(status->status, Status::down);
+  EXPECT_TRUE(status->proven);
+  EXPECT_EQ(status->since, failed);
+  ASSERT_TRUE(status->down_because);
+  EXPECT_EQ(status->down_because->reason, "timeout after 5 s");
+  EXPECT_EQ(status->down_check, "tcp 10.0.0.1:80");
+  EXPECT_TRUE(checker.is_up({3})) << "another server";
+  EXPECT_TRUE(changes.empty()) << "an initial state is no change";
+  timers.pass(1'010ms);
+  prober.answer(80, success());
+  round(80, success());
+  EXPECT_EQ(changes, (Changes{{1, Status::up}, {2, Status::up}}));
+}
+
+TEST_F(CheckerTest, ANewTargetTakesOverFromOnesThatGoOrChangeInTheSameCall) {
+  Checker checker = make();
+  checker.set_targets({target(1, 80), target(2, 81)});
+  for (int i = 0; i < 3; ++i) {
+    timers.pass(2'010ms);
+    prober.answer(80, failure());
+    prober.answer(81, failure());
+  }
+  checker.set_targets({target(2, 8081), target(3, 80), target(4, 81)});
+  EXPECT_FALSE(checker.is_up({3})) << "the target before is gone";
+  EXPECT_FALSE(checker.is_up({4})) << "the target before has another probe now";
+  EXPECT_TRUE(checker.status({4})->proven);
+  EXPECT_FALSE(checker.status({2})->proven);
+}
+
+TEST_F(CheckerTest, WhatIsNotProvenIsNotTakenOver) {
+  Checker checker = make();
+  Target slow = target(1, 80, Status::down);
+  slow.thresholds = {.healthy = 10, .unhealthy = 10};
+  checker.set_targets({slow});
+  for (int i = 0; i < 3; ++i)
+    round(80, failure());
+  checker.set_targets({slow, target(2, 80)});
+  EXPECT_TRUE(checker.is_up({2}));
+  EXPECT_FALSE(checker.status({2})->proven);
+}
+
+TEST_F(CheckerTest, OfSeveralTargetsTheOneWithTheSameThresholdsSpeaksForANewOne) {
+  Checker checker = make();
+  Target quick = target(1, 80);
+  quick.thresholds = {.healthy = 1, .unhealthy = 1};
+  checker.set_targets({quick, target(2, 80)});
+  round(80, success());
+  round(80, success());
+  round(80, failure());
+  ASSERT_FALSE(checker.is_up({1}));
+  checker.set_targets({quick, target(2, 80), target(3, 80)});
+  EXPECT_TRUE(checker.is_up({3}));
+  EXPECT_EQ(checker.status({3})->failures, 1U) << "the run goes on";
+}
+
+TEST_F(CheckerTest, SaysWhichCheckTookATargetOutWhenAReloadHasChangedItsCheck) {
+  Checker checker = make();
+  checker.set_targets({target(1, 80)});
+  for (int i = 0; i < 3; ++i)
+    round(80, failure("connection refused"));
+  checker.set_targets({target(1, 8080)});
+  round(8080, success());
+  const auto status = checker.status({1});
+  EXPECT_EQ(status->down_check, "tcp 10.0.0.1:80");
+  ASSERT_TRUE(status->down_because);
+  EXPECT_EQ(status->down_because->reason, "connection refused");
+  round(8080, success());
+  EXPECT_FALSE(checker.status({1})->down_because);
+}
+
 TEST_F(CheckerTest, ProbesBeyondTheCapWaitTheirTurnAndAreCounted) {
   Checker checker = make(2);
   std::vector<Target> targets;

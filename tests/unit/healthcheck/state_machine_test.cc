@@ -77,6 +77,36 @@ TEST(StateMachine, LocalErrorsAreCountedAndChangeNothing) {
   EXPECT_TRUE(machine.record(failure(), start)) << "the run of failures goes on where it was";
 }
 
+TEST(StateMachine, RemembersSinceWhenProbesCannotBeMade) {
+  StateMachine machine({.healthy = 2, .unhealthy = 2}, Status::up, start);
+  EXPECT_FALSE(machine.local_error());
+  EXPECT_FALSE(machine.record(our_fault(), start + 1s));
+  EXPECT_FALSE(machine.record(our_fault(), start + 2s));
+  EXPECT_EQ(machine.local_error(), (LocalError{"cannot probe", start + 1s}));
+  machine.restart();
+  EXPECT_TRUE(machine.local_error()) << "another check has not been made yet either";
+  EXPECT_FALSE(machine.record(failure(), start + 3s));
+  EXPECT_FALSE(machine.local_error()) << "a failure is an answer";
+}
+
+TEST(StateMachine, RemembersWhatTookATargetOutUntilItIsUpAgain) {
+  StateMachine machine({.healthy = 2, .unhealthy = 2}, Status::up, start);
+  EXPECT_FALSE(machine.record(failure("timeout after 5 s"), start));
+  EXPECT_FALSE(machine.down_because());
+  EXPECT_TRUE(machine.record(failure("HTTP 503"), start));
+  ASSERT_TRUE(machine.down_because());
+  EXPECT_EQ(machine.down_because()->reason, "HTTP 503");
+  EXPECT_FALSE(machine.record(failure("connection refused"), start + 1s));
+  EXPECT_FALSE(machine.record(success(), start + 2s));
+  machine.restart();
+  EXPECT_FALSE(machine.record(our_fault(), start + 3s));
+  ASSERT_TRUE(machine.down_because());
+  EXPECT_EQ(machine.down_because()->reason, "HTTP 503") << "neither later answers nor another check say why";
+  EXPECT_FALSE(machine.record(success(), start + 4s));
+  EXPECT_TRUE(machine.record(success(), start + 5s));
+  EXPECT_FALSE(machine.down_because());
+}
+
 TEST(StateMachine, NewThresholdsHoldFromTheNextResultOn) {
   StateMachine machine({.healthy = 3, .unhealthy = 5}, Status::up, start);
   for (int i = 0; i < 3; ++i)
