@@ -58,6 +58,19 @@ std::optional<std::size_t> egress_port(const Config& config, const LocalAddress&
   return egress(config, local, local.address);
 }
 
+std::optional<std::size_t> egress_port(const Config& config, const Address& server) {
+  if (const auto port = connected_port(config, server)) {
+    return port;
+  }
+  const Route* best = nullptr;
+  for (const Route& route : config.routes) {
+    if (route.to.contains(server) && (best == nullptr || route.to.length > best->to.length)) {
+      best = &route;
+    }
+  }
+  return best != nullptr ? egress_port(config, *best) : std::nullopt;
+}
+
 std::vector<Server> servers_of(const LoadBalancer& balancer, const Listener& listener, const ServerGroup* group) {
   if (group != nullptr) {
     return group->servers;

@@ -236,6 +236,10 @@ struct Config {
 [[nodiscard]] std::optional<std::size_t> egress_port(const Config& config, const Route& route);
 [[nodiscard]] std::optional<std::size_t> egress_port(const Config& config, const LocalAddress& local);
 
+// Index of the port that packets to a server leave by: the connected network's, else the longest route's; nothing when
+// neither leads there.
+[[nodiscard]] std::optional<std::size_t> egress_port(const Config& config, const Address& server);
+
 // The servers behind a listener in the file's order, each with its port: the group's, or the default group's with
 // the listener's server_port. Finds a named group by a linear search; whoever resolves many listeners gives the group
 // itself (null: the default group).

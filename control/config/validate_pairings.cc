@@ -1,8 +1,9 @@
 // Checks of each listener together with the servers behind it: families, loops, shared endpoints, clients on the
-// servers' own network, and the limits of the snapshot.
+// servers' own network, health checks without a way, and the limits of the snapshot.
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -187,6 +188,64 @@ class SharedNetworks {
   Report& report_;
 };
 
+// Probes are the kernel's connections and leave by the exception interface of the server's port.
+class ChecksWithoutWay {
+ public:
+  ChecksWithoutWay(const Config& config, Report& report)
+      : config_(config), report_(report), needed_(std::ranges::any_of(config.ports, [](const Port& port) {
+          return !port.exception.enabled || !port.exception.network_namespace.empty();
+        })) {}
+
+  void add(const ServerSet& set) {
+    const auto checked =
+        std::ranges::find_if(set.listeners, [](const ListenerRef& ref) { return ref.listener->health_check.enabled; });
+    if (checked == set.listeners.end() || !needed_) {
+      return;
+    }
+    std::map<std::string, std::pair<const Server*, std::size_t>> found;  // by what is wrong: an example, how many
+    for (const Server& server : set.servers) {
+      if (server.address.is_unspecified()) {
+        continue;
+      }
+      if (std::string wrong = trouble(server.address); !wrong.empty()) {
+        auto& [example, count] = found.try_emplace(std::move(wrong), &server, 0).first->second;
+        ++count;
+      }
+    }
+    for (const auto& [wrong, servers] : found) {
+      const auto& [example, count] = servers;
+      report_.warning(checked->listener->at, "server " + example->address.to_string() +
+                                                 (count > 1 ? " and " + std::to_string(count - 1) + " more" : "") +
+                                                 " of " + checked->text() + ": " + wrong);
+    }
+  }
+
+ private:
+  // What stands in the way of a server's probes; empty: nothing that the file says.
+  [[nodiscard]] std::string trouble(const Address& server) const {
+    const auto place = egress_port(config_, server);
+    if (!place) {
+      return {};
+    }
+    const Port& port = config_.ports[*place];
+    if (!port.exception.enabled) {
+      return "port " + in_quotes(port.name) +
+             " has no exception interface (`enabled: false`), so health checks go by the kernel's routes and cannot "
+             "be made where it has none; enable the interface or switch the checks off";
+    }
+    if (!port.exception.network_namespace.empty()) {
+      return "the exception interface of port " + in_quotes(port.name) + " is in network namespace " +
+             in_quotes(port.exception.network_namespace) +
+             ", so health checks cannot be made from another one; leave out `namespace` or switch the checks off";
+    }
+    return {};
+  }
+
+  const Config& config_;
+  Report& report_;
+  bool needed_;  // false in most files: no server has to be looked at
+};
+
 }  // namespace
 
 void check_server_sets(const Config& config, const ListenerKeys& keys, Report& report) {
@@ -196,12 +255,14 @@ void check_server_sets(const Config& config, const ListenerKeys& keys, Report& r
   }
   SharedEndpoints endpoints(report);
   SharedNetworks networks(config, report);
+  ChecksWithoutWay checks(config, report);
   for (const ServerSet& set : sets) {
     check_families(set, report);
     check_loops(set, keys, report);
     warn_of_idle_set(set, report);
     endpoints.add(set);
     networks.add(set);
+    checks.add(set);
   }
 }
 

@@ -53,16 +53,7 @@ std::vector<service::Route> routes_of(const config::Config& config) {
 
 // The interface that probes of a server leave by; empty: as the kernel's routes say.
 std::string probe_interface(const config::Config& config, const service::Address& server) {
-  std::optional<std::size_t> port = config::connected_port(config, server);
-  if (!port) {
-    const config::Route* best = nullptr;
-    for (const config::Route& route : config.routes) {
-      if (route.to.contains(server) && (best == nullptr || route.to.length > best->to.length)) {
-        best = &route;
-      }
-    }
-    port = best != nullptr ? config::egress_port(config, *best) : std::nullopt;
-  }
+  const auto port = config::egress_port(config, server);
   const bool usable = port && config.ports[*port].exception.enabled;
   return usable ? config.ports[*port].exception.name : std::string{};
 }

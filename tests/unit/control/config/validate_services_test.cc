@@ -139,6 +139,35 @@ TEST(ValidateServices, AServerThatIsAListenerIsALoop) {
   }
 }
 
+// Two ports, the servers' with this exception interface, and servers on its network, behind it and elsewhere.
+std::string checked_behind(std::string_view exception, std::string_view check) {
+  return "load_balancers: [{name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: g, "
+         "health_check: " +
+         std::string(check) +
+         "}]}]\n"
+         "server_groups: [{name: g, servers: [{address: 10.0.0.1, port: 80}, {address: 10.5.0.1, port: 80}, "
+         "{address: 203.0.113.1, port: 80}]}]\n"
+         "routes: [{to: 10.5.0.0/16, via: 10.0.0.9}]\n"
+         "gateway: 192.0.2.1\n"
+         "ports:\n"
+         "  - {name: wan, device: net_null0, addresses: [192.0.2.2/24]}\n"
+         "  - {name: lan, device: net_null1, addresses: [10.0.0.2/24], exception: " +
+         std::string(exception) + "}\n";
+}
+
+TEST(ValidateServices, ChecksOfServersBehindAPortWithoutAnInterfaceForThemAreWarnedOf) {
+  EXPECT_THAT(
+      findings(checked_behind("{enabled: false}", "{}")),
+      ElementsAre(HasSubstr("1:61: warning: server 10.0.0.1 and 1 more of listener tcp 192.0.2.10:80: port `lan` "
+                            "has no exception interface (`enabled: false`), so health checks go by the "
+                            "kernel's routes and cannot be made where it has none")));
+  EXPECT_THAT(findings(checked_behind("{namespace: blue}", "{}")),
+              ElementsAre(HasSubstr("the exception interface of port `lan` is in network namespace `blue`, so health "
+                                    "checks cannot be made from another one")));
+  EXPECT_THAT(findings(checked_behind("{enabled: false}", "{enabled: false}")), IsEmpty());
+  EXPECT_THAT(findings(checked_behind("{}", "{}")), IsEmpty());
+}
+
 TEST(ValidateServices, AServerOnTheAddressOfALoadBalancerIsWarnedOf) {
   EXPECT_THAT(findings(with_ports(
                   "load_balancers:\n"
