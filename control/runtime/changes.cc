@@ -20,12 +20,15 @@ struct ReloadResult {
   std::string refusal;  // all reasons, a line each
 };
 
-void take_as_up(service::ListenerState& live, std::size_t server) {
-  if (!live.states[server].up.load(std::memory_order_relaxed)) {
-    live.states[server].recovered_at.store(0, std::memory_order_relaxed);
-    live.states[server].up.store(true, std::memory_order_relaxed);
-    live.epoch.fetch_add(1, std::memory_order_release);
+// Tells the workers what a reload has changed about a server that is in use. True when it is down from now on.
+bool take_as(service::ListenerState& live, std::size_t server, bool up) {
+  if (live.states[server].up.load(std::memory_order_relaxed) == up) {
+    return false;
   }
+  live.states[server].recovered_at.store(0, std::memory_order_relaxed);
+  live.states[server].up.store(up, std::memory_order_relaxed);
+  live.epoch.fetch_add(1, std::memory_order_release);
+  return !up;
 }
 
 // Whether what a server leaves behind ends with it. An exchange of UDP datagrams has no end to wait for: its client
@@ -157,11 +160,13 @@ void Runtime::refuse_waiting_reloads() {
   }
 }
 
-// Puts a plan in force. Servers keep the health they have; connections of those that are gone are dealt with.
+// Puts a plan in force. Servers keep the health they have; new ones begin with what is known about them, and the
+// workers must never see them as up before that. Connections of those that are gone or down are dealt with.
 void Runtime::apply(Plan plan) {
   dataplane_->commit(builder_.listeners_end(), builder_.backends_end());
+  checker_->set_targets(plan.targets);
   std::unordered_map<std::uint32_t, BackendPlace> places;
-  std::vector<service::BackendId> reset_now;
+  std::vector<BackendPlace> failed;  // down from now on
   for (std::size_t listener = 0; listener < plan.listeners.size(); ++listener) {
     const ListenerPlan& planned = plan.listeners[listener];
     const auto& built = plan.snapshot->listeners[planned.id.value];
@@ -175,28 +180,35 @@ void Runtime::apply(Plan plan) {
       cancel_deadline(backend.id, Cause::removed);
       traffic_.open(*dataplane_, backend.id, {built->key, backend.key.address, backend.port});
       if (silenced) {
-        reset_now.push_back(backend.id);
+        to_reset_.push_back(backend.id);
       }
+      const bool up = !backend.checked || checker_->is_up({backend.id.value});  // what nobody checks is not down
       if (!new_state) {
-        if (!backend.checked) {
-          take_as_up(*built->state, server);  // what nobody checks any more is not down
+        if (take_as(*built->state, server, up)) {
+          failed.push_back({listener, server});
         }
         continue;
       }
-      const auto status = checker_->status({backend.id.value});
       service::ServerState& state = built->state->states[server];
-      state.up.store(!backend.checked || !status || status->status == healthcheck::Status::up,
-                     std::memory_order_relaxed);
+      state.up.store(up, std::memory_order_relaxed);
+      bool was_up = true;
       if (const auto before = places_.find(backend.id.value); before != places_.end() && old != nullptr) {
-        state.recovered_at.store(old->state->states[before->second.server].recovered_at.load(std::memory_order_relaxed),
-                                 std::memory_order_relaxed);
+        const service::ServerState& past = old->state->states[before->second.server];
+        was_up = past.up.load(std::memory_order_relaxed);
+        state.recovered_at.store(past.recovered_at.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      }
+      if (was_up && !up) {
+        failed.push_back({listener, server});
       }
     }
   }
   const Plan old = std::exchange(plan_, std::move(plan));
   std::unordered_map<std::uint32_t, BackendPlace> old_places = std::exchange(places_, std::move(places));
   dataplane_->publish(plan_.snapshot);
-  checker_->set_targets(plan_.targets);
+  for (const BackendPlace& place : failed) {
+    log_health(place);
+    on_failed(place);
+  }
   for (const auto& [backend, place] : old_places) {
     if (places_.contains(backend)) {
       continue;
@@ -204,12 +216,11 @@ void Runtime::apply(Plan plan) {
     const ListenerPlan& listener = old.listeners[place.listener];
     const config::Listener& settings = old.config->load_balancers[listener.balancer].listeners[listener.listener];
     if (ends_at_once(settings.on_removed, settings)) {
-      reset_now.push_back({backend});
+      to_reset_.push_back({backend});
     } else if (const auto drain = drain_of(settings)) {
       set_deadline({backend}, Cause::removed, *drain);
     }
   }
-  reset_backends(reset_now);
 }
 
 void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status) {
@@ -225,20 +236,41 @@ void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::
                                                         std::memory_order_relaxed);
   state.states[found->second.server].up.store(up, std::memory_order_relaxed);
   state.epoch.fetch_add(1, std::memory_order_release);
-  const config::LoadBalancer& balancer = plan_.config->load_balancers[listener.balancer];
-  const config::Listener& settings = balancer.listeners[listener.listener];
-  const std::string reason = status.last ? status.last->reason : std::string("no result yet");
-  spdlog::log(up ? spdlog::level::info : spdlog::level::warn,
-              "health load_balancer={} listener={}:{} server={}:{} state={} check=\"{}\" last=\"{}\"", balancer.name,
-              config::to_string(settings.protocol), settings.port, backend.key.address.to_string(), backend.port,
-              up ? "up" : "down", status.check, reason);
+  log_health(found->second);
   if (up) {
     cancel_deadline(backend.id, Cause::unhealthy);
     std::erase(to_reset_, backend.id);
-  } else if (ends_at_once(settings.on_unhealthy, settings)) {
-    reset_backends(std::span(&backend.id, 1));
+  } else {
+    on_failed(found->second);
+  }
+}
+
+void Runtime::log_health(const BackendPlace& place) const {
+  const ListenerPlan& listener = plan_.listeners[place.listener];
+  const BackendPlan& backend = listener.backends[place.server];
+  const auto status = health(backend.id);
+  if (!status) {
+    return;
+  }
+  const bool up = status->status == healthcheck::Status::up;
+  const config::LoadBalancer& balancer = plan_.config->load_balancers[listener.balancer];
+  const config::Listener& settings = balancer.listeners[listener.listener];
+  const std::string reason = status->last ? status->last->reason : std::string("no result yet");
+  spdlog::log(up ? spdlog::level::info : spdlog::level::warn,
+              "health load_balancer={} listener={}:{} server={}:{} state={} check=\"{}\" last=\"{}\"", balancer.name,
+              config::to_string(settings.protocol), settings.port, backend.key.address.to_string(), backend.port,
+              up ? "up" : "down", status->check, reason);
+}
+
+// Connections of a server that is down now.
+void Runtime::on_failed(const BackendPlace& place) {
+  const ListenerPlan& listener = plan_.listeners[place.listener];
+  const service::BackendId backend = listener.backends[place.server].id;
+  const config::Listener& settings = plan_.config->load_balancers[listener.balancer].listeners[listener.listener];
+  if (ends_at_once(settings.on_unhealthy, settings)) {
+    to_reset_.push_back(backend);
   } else if (const auto drain = drain_of(settings)) {
-    set_deadline(backend.id, Cause::unhealthy, *drain);
+    set_deadline(backend, Cause::unhealthy, *drain);
   }
 }
 
@@ -271,24 +303,18 @@ bool Runtime::still_holds(const DeadlineKey& deadline) const {
 
 void Runtime::check_deadlines() {
   const auto now = steady_clock::now();
-  std::vector<service::BackendId> due;
   std::erase_if(deadlines_, [&](const auto& deadline) {
     if (now < deadline.second) {
       return false;
     }
     if (still_holds(deadline.first)) {
-      due.push_back({deadline.first.first});
+      to_reset_.push_back({deadline.first.first});
     }
     return true;
   });
-  reset_backends(due);
 }
 
-// Each walk over the flow tables takes along everybody who has asked since the one before.
-void Runtime::reset_backends(std::span<const service::BackendId> backends) {
-  to_reset_.insert(to_reset_.end(), backends.begin(), backends.end());
-}
-
+// Each walk over the flow tables takes along everybody who has come to `to_reset_` since the one before.
 void Runtime::start_resets() {
   if (to_reset_.empty() || resetting_) {
     return;

@@ -13,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -67,6 +66,11 @@ class Runtime {
  private:
   // Why the connections of a server may run only for so long.
   enum class Cause : std::uint8_t { drained, unhealthy, removed };
+  // Where a backend stands in the plan: place of the listener and of the server.
+  struct BackendPlace {
+    std::size_t listener;
+    std::size_t server;
+  };
   using DeadlineKey = std::pair<std::uint32_t, Cause>;  // of a backend id
 
   // runtime.cc
@@ -90,12 +94,13 @@ class Runtime {
   void refuse_waiting_reloads();
   void apply(Plan plan);
   void on_health_change(healthcheck::TargetId target, const healthcheck::TargetStatus& status);
+  void log_health(const BackendPlace& place) const;
+  void on_failed(const BackendPlace& place);
   void set_deadline(service::BackendId backend, Cause cause, std::chrono::seconds after);
   void cancel_deadline(service::BackendId backend, Cause cause) { deadlines_.erase({backend.value, cause}); }
   [[nodiscard]] bool has_deadline(service::BackendId backend) const;
   [[nodiscard]] bool still_holds(const DeadlineKey& deadline) const;
   void check_deadlines();
-  void reset_backends(std::span<const service::BackendId> backends);
   void start_resets();
 
   // requests.cc
@@ -114,11 +119,6 @@ class Runtime {
   Overrides overrides_;
   bool building_ = false;
   std::vector<Reply> waiting_reloads_;
-  // Where a backend stands in the plan: place of the listener and of the server.
-  struct BackendPlace {
-    std::size_t listener;
-    std::size_t server;
-  };
   std::unordered_map<std::uint32_t, BackendPlace> places_;
   // Workers may hold its commands: it goes after they have stopped.
   std::unique_ptr<FlowJobs> flow_jobs_;
