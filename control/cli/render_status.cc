@@ -1,4 +1,5 @@
-// `steelyard status`: load balancers, their listeners, and each listener's servers; below a server that is down, why.
+// `steelyard status`: load balancers, their listeners, and each listener's servers; below a server that is down or
+// unknown, why.
 #include "control/cli/fields.h"
 #include "control/cli/render.h"
 #include "control/cli/table.h"
@@ -25,17 +26,40 @@ std::string weight(const json::object& server) {
   return out;
 }
 
-// The last answer may be a good one already: a server comes back only after several of them.
-std::string why_down(const json::object& server) {
-  std::string why = "down since " + text(server, "since");
+std::string since(const json::object& server, std::string_view state) {
+  std::string out = std::string(state) + " since " + text(server, "since");
   if (has(server, "since_s")) {
-    why += " (" + duration(number(server, "since_s")) + " ago)";
+    out += " (" + duration(number(server, "since_s")) + " ago)";
   }
-  why += ": check " + text(server, "check") + ", last answer";
+  return out + ": ";
+}
+
+// The last answer may be a good one already, since a server comes back only after several of them, and the check may be
+// another one than that which took it out.
+std::string why_down(const json::object& server) {
+  std::string why = since(server, "down");
+  const bool told = has(server, "down_because");
+  const bool changed = told && text(server, "down_check") != text(server, "check");
+  if (told) {
+    why += "check " + text(server, "down_check") + " failed: " + text(server, "down_because") + "; ";
+  }
+  if (!told || changed) {
+    why += (changed ? "now check " : "check ") + text(server, "check") + ", ";
+  }
+  why += "last answer";
   if (has(server, "last_time_s")) {
     why += ' ' + duration(number(server, "last_time_s")) + " ago";
   }
-  return why + ": " + text(server, "last_result");
+  why += ": " + text(server, "last_result");
+  if (has(server, "local_error")) {
+    why += " (probes cannot be made since " + text(server, "local_error_since") + ')';
+  }
+  return why;
+}
+
+std::string why_unknown(const json::object& server) {
+  return since(server, "unknown") + text(server, "unknown_because") + " (check " + text(server, "check") +
+         "); used meanwhile";
 }
 
 std::string servers_table(const json::object& listener) {
@@ -57,6 +81,8 @@ std::string servers_table(const json::object& listener) {
                text(server, "total_connections")});
     if (text(server, "health") == "down") {
       table.note(why_down(server));
+    } else if (text(server, "health") == "unknown") {
+      table.note(why_unknown(server));
     }
   }
   return table.empty() ? line("    no servers") : table.str();

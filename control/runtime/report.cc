@@ -4,6 +4,7 @@
 #include <boost/json/object.hpp>
 
 #include "control/metrics/prometheus_text.h"
+#include "control/runtime/health_report.h"
 #include "control/runtime/runtime.h"
 #include "control/version.h"
 
@@ -17,18 +18,6 @@ double seconds_since(steady_clock::time_point then) {
   return std::chrono::duration<double>(steady_clock::now() - then).count();
 }
 
-// Wall-clock text of a moment on the steady clock.
-std::string wall_time(steady_clock::time_point then) {
-  const auto wall = std::chrono::system_clock::now() -
-                    std::chrono::duration_cast<std::chrono::system_clock::duration>(steady_clock::now() - then);
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(wall);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  std::array<char, 32> text{};
-  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return {text.data(), length};
-}
-
 void put_into(json::object& object, const Traffic& traffic) {
   object["active"] = traffic.active;
   object["connections"] = traffic.connections;
@@ -38,19 +27,7 @@ void put_into(json::object& object, const Traffic& traffic) {
   object["bytes_out"] = traffic.bytes_out;
 }
 
-std::string_view admin_name(AdminState state) {
-  switch (state) {
-    case AdminState::enabled:
-      break;
-    case AdminState::disabled:
-      return "disabled";
-    case AdminState::draining:
-      return "draining";
-  }
-  return "enabled";
-}
-
-json::object server_status(const Runtime& runtime, const BackendPlan& backend) {
+json::object server_status(const Runtime& runtime, const BackendPlan& backend, const Moment& now) {
   const Traffic traffic = runtime.traffic(backend.id);
   json::object object{{"name", backend.name},
                       {"address", backend.key.address.to_string()},
@@ -62,18 +39,8 @@ json::object server_status(const Runtime& runtime, const BackendPlan& backend) {
                       {"health", "unchecked"},
                       {"connections", traffic.active},
                       {"total_connections", traffic.connections}};
-  const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt;
-  if (health) {
-    object["health"] = health->status == healthcheck::Status::up ? "up" : "down";
-    object["since"] = wall_time(health->since);
-    object["since_s"] = seconds_since(health->since);
-    object["check"] = health->check;
-    object["failures"] = health->failures;
-    object["local_errors"] = health->local_errors;
-    if (health->last) {
-      object["last_result"] = health->last->reason;
-      object["last_time_s"] = seconds_since(health->last_time);
-    }
+  if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
+    add_health(object, *health, now);
   }
   return object;
 }
@@ -189,8 +156,21 @@ json::object checks_to_json(const healthcheck::CheckerCounters& counters) {
 
 }  // namespace
 
+std::string_view admin_name(AdminState state) {
+  switch (state) {
+    case AdminState::enabled:
+      break;
+    case AdminState::disabled:
+      return "disabled";
+    case AdminState::draining:
+      return "draining";
+  }
+  return "enabled";
+}
+
 json::value status(const Runtime& runtime) {
   const Plan& plan = runtime.plan();
+  const Moment now = Moment::now();
   json::array balancers;
   for (const config::LoadBalancer& balancer : plan.config->load_balancers) {
     balancers.push_back(json::object{{"name", balancer.name},
@@ -204,7 +184,7 @@ json::value status(const Runtime& runtime) {
     std::uint64_t connections = 0;
     for (const BackendPlan& backend : listener.backends) {
       connections += runtime.dataplane().active(backend.id);
-      servers.push_back(server_status(runtime, backend));
+      servers.push_back(server_status(runtime, backend, now));
     }
     balancers[listener.balancer].as_object()["listeners"].as_array().push_back(
         json::object{{"protocol", config::to_string(settings.protocol)},
@@ -318,11 +298,11 @@ std::string metrics(const Runtime& runtime) {
       text.counter("steelyard_server_bytes_out_total", "IP bytes from a server to clients.")
           .add(labels, static_cast<double>(traffic.bytes_out));
       if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
-        text.gauge("steelyard_server_up", "1: the server's health check says up.")
-            .add(labels, health->status == healthcheck::Status::up ? 1 : 0);
+        add_health(text, labels, *health);
       }
     }
   }
+  add_checks(text, runtime.checker().counters());
   return text.str();
 }
 

@@ -4,6 +4,9 @@
 
 #include <boost/json/value.hpp>
 #include <string>
+#include <string_view>
+
+#include "control/runtime/overrides.h"
 
 namespace steelyard::control {
 
@@ -14,6 +17,9 @@ namespace report {
 [[nodiscard]] boost::json::value status(const Runtime& runtime);
 [[nodiscard]] boost::json::value stats(const Runtime& runtime);
 [[nodiscard]] std::string metrics(const Runtime& runtime);
+
+// "enabled", "disabled" or "draining".
+[[nodiscard]] std::string_view admin_name(AdminState state);
 
 }  // namespace report
 }  // namespace steelyard::control

@@ -23,6 +23,7 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds tick_interval{5};
 constexpr std::chrono::seconds stall_limit{1};
+constexpr std::chrono::seconds local_error_interval{1};
 constexpr std::size_t log_lines =
     8'192;  // that wait for their reader: the transitions of a large failure, 2 MB at most
 
@@ -295,6 +296,7 @@ void Runtime::tick() {
     check_deadlines();
     watch_workers();
     watch_addresses();
+    tell_local_errors();
     if (!building_) {
       builder_.release_ids(steady_clock::now(), [this](service::BackendId backend) {
         return dataplane_->active(backend) == 0 && !has_deadline(backend);
@@ -344,6 +346,27 @@ void Runtime::watch_addresses() {
                  conflicts);
     conflicts_logged_ = conflicts;
     conflicts_log_time_ = now;
+  }
+}
+
+// A missing interface makes the probes of thousands of servers fail at once: the log gets their number and one example,
+// at most once a second.
+void Runtime::tell_local_errors() {
+  const auto now = steady_clock::now();
+  if (now - local_errors_told_ < local_error_interval) {
+    return;
+  }
+  const healthcheck::LocalErrorNews news = checker_->take_local_error_news();
+  if (news.empty()) {
+    return;
+  }
+  local_errors_told_ = now;
+  if (news.began != 0) {
+    spdlog::warn("health probes cannot be made, servers keep their state servers={} in_all={} example=\"{}\"",
+                 news.began, news.now, news.example);
+  }
+  if (news.ended != 0) {
+    spdlog::info("health probes can be made again servers={} still_not={}", news.ended, news.now);
   }
 }
 

@@ -87,6 +87,7 @@ class Runtime {
   void tick();
   void watch_workers();
   void watch_addresses();
+  void tell_local_errors();
   void log_start_report() const;
 
   // changes.cc: everything that alters what workers do.
@@ -139,6 +140,7 @@ class Runtime {
   std::vector<bool> stalled_;
   std::uint64_t conflicts_logged_ = 0;  // address conflicts, as far as they are in the log
   std::chrono::steady_clock::time_point conflicts_log_time_;
+  std::chrono::steady_clock::time_point local_errors_told_{};
   std::optional<std::chrono::steady_clock::time_point> shutdown_deadline_;
   // What is left at the end of a shutdown's drain is reset, in bounded time.
   enum class ResetsAtStop : std::uint8_t { none, begun, done };

@@ -5,6 +5,7 @@ from harness.case import SystemCase, for_each
 from harness.plan import FAMILIES
 from harness.servers import Nginx
 from harness.shell import eventually
+from harness.steelyard import server_entries
 
 EACH_FAMILY = list(FAMILIES.values())
 FAMILY = FAMILIES["ipv4"]
@@ -130,6 +131,43 @@ class Health(SystemCase):
             return talk.recv(65536).partition(b" ")[0].decode()
         except OSError:
             return ""
+
+    def test_a_probe_that_cannot_be_made_is_told_and_takes_no_server_out(self):
+        self.echo_servers(tcp={8000: "close"})
+        steelyard = self.serve(FAMILY)
+        steelyard.wait_health(FAMILY.server(0), 8000, "up")
+        self.net.lb.run("ip", "link", "set", "sy-lan", "down")
+        entry = steelyard.wait_health(FAMILY.server(0), 8000, "unknown")
+        self.assertIn("cannot probe", entry["unknown_because"])
+        self.assertTrue(entry["local_error_since"])
+        self.assertIn("used meanwhile", steelyard.command("status"))
+        self.assertEqual(set(self.client.connect_many(FAMILY.vip(), 7000, 100)["greeted"]), {"a", "b", "c"})
+        self.net.lb.run("ip", "link", "set", "sy-lan", "up")
+        steelyard.wait_health(FAMILY.server(0), 8000, "up")
+        told = "health probes can be made again"
+        eventually(lambda: told in steelyard.process.log(), f"`{told}` in the log")
+        self.assertIn("health probes cannot be made", steelyard.process.log())
+
+    def test_a_server_that_is_down_is_down_for_a_new_listener_too(self):
+        servers = self.echo_servers(tcp={8000: "close"})
+        groups = [config.group("web", FAMILY, 8000, (100, 100, 100))]
+        first = config.load_balancer("lb", FAMILY.vip(), config.listener(7000))
+        second = config.load_balancer("more", FAMILY.vip(1), config.listener(7001))
+        steelyard = self.balance([first], groups)
+        servers[1].kill()
+        steelyard.wait_health(FAMILY.server(1), 8000, "down")
+        steelyard.reload(config.base(load_balancers=[first, second], server_groups=groups))
+        report = self.client.connect_many(FAMILY.vip(1), 7001, 100)
+        self.assertEqual((report["failed"], set(report["greeted"])), ({}, {"a", "c"}))
+        entries = server_entries(steelyard.status(), FAMILY.server(1), 8000)
+        self.assertEqual([entry["health"] for entry in entries], ["down", "down"])
+        servers[1].start()
+        for entry in entries:
+            self.assertIn("refused", entry["down_because"])
+        eventually(
+            lambda: set(self.client.connect_many(FAMILY.vip(1), 7001, 30)["greeted"]) == {"a", "b", "c"},
+            "the server is used again by the new listener, too",
+        )
 
     def test_probes_are_not_made_where_they_are_switched_off(self):
         servers = self.echo_servers(tcp={8000: "close"})

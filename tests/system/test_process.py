@@ -133,3 +133,5 @@ class Process(SystemCase):
         text = self.net.lb.run("curl", "-sS", "--max-time", "5", f"http://127.0.0.1:{METRICS}/metrics")
         self.assertRegex(text, re.compile(r"^# TYPE steelyard_\w+ (counter|gauge|histogram)$", re.MULTILINE))
         self.assertRegex(text, re.compile(r"^steelyard_\w+(\{[^}]*\})? [0-9.e+]+$", re.MULTILINE))
+        for outcome in ("started", "succeeded", "failed", "local_errors", "delayed"):
+            self.assertIn(f"\nsteelyard_health_probes_{outcome}_total ", text)

@@ -110,7 +110,8 @@ class Reload(SystemCase):
     def shape(self, status):
         """What was configured, without what moves by itself."""
         if isinstance(status, dict):
-            moving = ("connections", "since", "last", "checked", "uptime", "generation", "result", "success", "failure")
+            moving = ("health", "unknown", "connections", "since", "last", "checked", "uptime", "generation", "result")
+            moving += ("success", "failure")
             return {k: self.shape(v) for k, v in status.items() if not any(word in k for word in moving)}
         return [self.shape(inner) for inner in status] if isinstance(status, list) else status
 

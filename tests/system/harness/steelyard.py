@@ -3,7 +3,7 @@
 What the tests rely on in the JSON answers:
     stats   "workers": a list with each worker's "accounting" (see accounting.py)
     status  somewhere inside, objects with "address", "port", "weight", "connections" and "health" ("up" | "down" |
-            "unchecked") for servers; a checked one also has "check", "last_result" and "since"
+            "unknown" | "unchecked") for servers; a checked one also has "check", "last_result" and "since"
     flows   count: {"count": n}; list: {"flows": [...]}
 """
 
@@ -104,7 +104,7 @@ class Steelyard:
         return found[0]
 
     def wait_health(self, address, port, health, timeout=30):
-        """Waits until status says `up` or `down` of a server; returns its entry."""
+        """Waits until status says `up`, `down` or `unknown` of a server; returns its entry."""
 
         def seen():
             entry = self.server(address, port)

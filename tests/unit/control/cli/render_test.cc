@@ -26,7 +26,8 @@ constexpr const char* status_text = R"({
          "connections": 1, "total_connections": 1234},
         {"name": "", "address": "10.0.0.2", "port": 8080, "weight": 5, "configured_weight": 50,
          "admin": "draining", "override": true, "health": "down", "since": "2024-05-01T10:02:03Z", "since_s": 14.0,
-         "check": "http HEAD http://10.0.0.2:8080/", "last_result": "HTTP 503, allowed 2xx 3xx", "last_time_s": 1.7,
+         "check": "http HEAD http://10.0.0.2:8080/", "last_result": "HTTP 200", "last_time_s": 1.7,
+         "down_check": "http HEAD http://10.0.0.2:8080/", "down_because": "HTTP 503, allowed 2xx 3xx",
          "connections": 0, "total_connections": 12},
         {"name": "c", "address": "10.0.0.3", "port": 8080, "weight": 0, "configured_weight": 0,
          "admin": "disabled", "override": true, "health": "unchecked", "connections": 0, "total_connections": 0}]},
@@ -44,13 +45,41 @@ web 192.0.2.10 active
     SERVER  ADDRESS        WEIGHT  ADMIN      HEALTH     SINCE  CONNECTIONS  TOTAL
     a       10.0.0.1:8080     100  enabled    up         2m05s            1   1234
     -       10.0.0.2:8080  5 (50)  draining*  down         14s            0     12
-        down since 2024-05-01T10:02:03Z (14s ago): check http HEAD http://10.0.0.2:8080/, last answer 1s ago: HTTP 503, allowed 2xx 3xx
+        down since 2024-05-01T10:02:03Z (14s ago): check http HEAD http://10.0.0.2:8080/ failed: HTTP 503, allowed 2xx 3xx; last answer 1s ago: HTTP 200
     c       10.0.0.3:8080       0  disabled*  unchecked      -            0      0
   udp/53 stopped, fullnat, rr, group web, 0 connections
     no servers
 
 six 2001:db8::10 inactive
 )");
+}
+
+std::string status_of_server(const char* server) {
+  return render_status(
+      object((R"({"load_balancers":[{"listeners":[{"servers":[)" + std::string(server) + "]}]}]}").c_str()));
+}
+
+TEST(RenderStatus, NamesBothChecksWhenTheOneThatTookAServerOutHasChanged) {
+  EXPECT_THAT(
+      status_of_server(R"({"health":"down","since":"T","check":"tcp 10.0.0.1:81","last_result":"connected",
+                                   "down_check":"tcp 10.0.0.1:80","down_because":"connection refused"})"),
+      HasSubstr("down since T: check tcp 10.0.0.1:80 failed: connection refused; now check tcp 10.0.0.1:81, last "
+                "answer: connected\n"));
+}
+
+TEST(RenderStatus, SaysWhyTheHealthOfAServerIsUnknown) {
+  EXPECT_THAT(status_of_server(R"({"health":"unknown","since":"T","since_s":3,"check":"tcp 10.0.0.1:80",
+                                   "unknown_because":"not yet checked"})"),
+              HasSubstr("unknown since T (3s ago): not yet checked (check tcp 10.0.0.1:80); used meanwhile\n"));
+}
+
+TEST(RenderStatus, SaysOfAServerThatIsDownAlsoThatItsProbesCannotBeMade) {
+  EXPECT_THAT(
+      status_of_server(R"({"health":"down","since":"T","check":"c","down_check":"c","down_because":"refused",
+                                   "last_result":"cannot probe: connect: Network is unreachable",
+                                   "local_error":"cannot probe: connect: Network is unreachable",
+                                   "local_error_since":"U"})"),
+      HasSubstr("last answer: cannot probe: connect: Network is unreachable (probes cannot be made since U)\n"));
 }
 
 TEST(RenderStatus, ShowsWhatAnAnswerOfAnotherVersionHas) {
