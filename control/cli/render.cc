@@ -46,9 +46,20 @@ void append_pretty(std::string& out, const json::value& value, std::size_t depth
   }
 }
 
-std::string render_server(const json::object& request) {
+// What the answer says about the weight, since an earlier override of it stays: ", weight 50 (overridden; configured
+// 100)".
+std::string render_weight(const json::object& result) {
+  if (!has(result, "weight")) {
+    return {};
+  }
+  const bool overridden = number(result, "weight") != number(result, "configured_weight");
+  return ", weight " + text(result, "weight") +
+         (overridden ? " (overridden; configured " + text(result, "configured_weight") + ')' : "");
+}
+
+std::string render_server(const json::object& request, const json::object& result) {
   const std::string action = text(request, "action");
-  std::string done = action == "enable"    ? "enabled"
+  std::string done = action == "enable"    ? "enabled" + render_weight(result)
                      : action == "disable" ? "disabled: no new connections"
                      : action == "weight"  ? "has weight " + text(request, "value")
                                            : "draining: no new connections";
@@ -112,7 +123,7 @@ std::string render(const json::object& request, const json::value& result) {
     return render_flows(object);
   }
   if (command == "server") {
-    return render_server(request);
+    return render_server(request, object);
   }
   if (command == "reload") {
     return "reloaded: generation " + text(object, "generation") + " is in force\n";

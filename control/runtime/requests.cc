@@ -109,6 +109,15 @@ const ListenerPlan* find_listener(const Plan& plan, std::string_view text) {
   return nullptr;
 }
 
+// What an override came to; an earlier one of the weight stays.
+json::object in_force(const BackendPlan& server, std::uint64_t generation) {
+  return {{"generation", generation},
+          {"admin", report::admin_name(server.admin)},
+          {"weight", server.weight},
+          {"configured_weight", server.configured_weight},
+          {"override", server.overridden}};
+}
+
 }  // namespace
 
 void Runtime::handle(json::object request, Reply reply) {
@@ -207,8 +216,11 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
       }
     }
   }
-  spdlog::info("override group={} server={} action={} generation={}", group, name, action, plan_.snapshot->generation);
-  reply(ok(json::object{{"generation", plan_.snapshot->generation}}));
+  // `found` stands in the plan, which the override has brought up to date.
+  spdlog::info("override group={} server={} action={} state={} weight={} configured_weight={} generation={}", group,
+               name, action, report::admin_name(found->admin), found->weight, found->configured_weight,
+               plan_.snapshot->generation);
+  reply(ok(in_force(*found, plan_.snapshot->generation)));
 }
 
 void Runtime::handle_flows(const json::object& request, const Reply& reply) {

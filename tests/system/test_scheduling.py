@@ -89,6 +89,8 @@ class Scheduling(SystemCase):
         steelyard.command("server", "weight", "web", server, 0)
         self.assertNotIn("a", self.greeted_by(200))
         self.assertEqual(steelyard.server(FAMILY.server(0), 80)["weight"], 0)
+        told = steelyard.command("server", "enable", "web", server)
+        self.assertIn("weight 0 (overridden; configured 100)", told)
         steelyard.reload()
         self.assertIn("a", self.greeted_by(200))
         self.assertEqual(steelyard.server(FAMILY.server(0), 80)["weight"], 100)

@@ -171,6 +171,12 @@ TEST(Render, SaysWhatAServerCommandDid) {
       "a of group web draining: no new connections, those that run are reset after 60 s; until the next reload\n");
   EXPECT_EQ(render(object(R"({"command":"server","action":"enable","group":"web","server":"a"})"), {}),
             "a of group web enabled; until the next reload\n");
+  EXPECT_EQ(render(object(R"({"command":"server","action":"enable","group":"web","server":"a"})"),
+                   object(R"({"generation":9,"weight":50,"configured_weight":100})")),
+            "a of group web enabled, weight 50 (overridden; configured 100); until the next reload\n");
+  EXPECT_EQ(render(object(R"({"command":"server","action":"enable","group":"web","server":"a"})"),
+                   object(R"({"generation":9,"weight":100,"configured_weight":100})")),
+            "a of group web enabled, weight 100; until the next reload\n");
 }
 
 TEST(Render, SaysWhichGenerationAReloadMade) {
