@@ -1,5 +1,7 @@
 // `steelyard status`: load balancers, their listeners, and each listener's servers; below a server that is down or
-// unknown, why.
+// unknown, why. Then the server groups.
+#include <algorithm>
+
 #include "control/cli/fields.h"
 #include "control/cli/render.h"
 #include "control/cli/table.h"
@@ -98,6 +100,26 @@ std::string listener_head(const json::object& listener) {
   return line(head + ", " + counted(number(listener, "connections"), "connection", "connections"));
 }
 
+std::string groups_table(const json::object& status) {
+  Table table(
+      {{"GROUP"}, {"SERVERS", Align::right}, {"DOWN", Align::right}, {"CONNECTIONS", Align::right}, {"USED BY"}});
+  for (const json::value& each : list(status, "groups")) {
+    const json::object& group = as_object(each);
+    const json::array& users = list(group, "used_by");
+    constexpr std::size_t named = 3;
+    std::string used_by;
+    for (std::size_t place = 0; place < std::min(users.size(), named); ++place) {
+      used_by += (place == 0 ? "" : ", ") + (users[place].is_string() ? std::string(users[place].get_string()) : "-");
+    }
+    if (users.size() > named) {
+      used_by += " and " + std::to_string(users.size() - named) + " more";
+    }
+    table.add({text(group, "name"), text(group, "servers"), text(group, "servers_down"), text(group, "connections"),
+               users.empty() ? "-" : used_by});
+  }
+  return table.empty() ? std::string{} : '\n' + table.str();
+}
+
 }  // namespace
 
 std::string render_status(const json::object& status) {
@@ -119,7 +141,7 @@ std::string render_status(const json::object& status) {
       out += servers_table(as_object(listener));
     }
   }
-  return out;
+  return out + groups_table(status);
 }
 
 }  // namespace steelyard::control::cli

@@ -2,6 +2,8 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <map>
+#include <set>
 
 #include "control/metrics/prometheus_text.h"
 #include "control/runtime/health_report.h"
@@ -154,6 +156,46 @@ json::object checks_to_json(const healthcheck::CheckerCounters& counters) {
           {"changes", counters.changes}};
 }
 
+// What the groups are, and who uses them; a server that is down behind any listener counts as down.
+json::array groups_of(const Runtime& runtime) {
+  struct Group {
+    std::set<std::pair<service::Address, std::uint16_t>> servers;
+    std::set<std::pair<service::Address, std::uint16_t>> down;
+    std::uint64_t connections = 0;
+    json::array used_by;
+  };
+  std::map<std::string, Group, std::less<>> groups;
+  for (const config::ServerGroup& configured : runtime.plan().config->server_groups) {
+    Group& group = groups[configured.name];
+    for (const config::Server& server : configured.servers) {
+      group.servers.emplace(server.address, server.port);
+    }
+  }
+  for (const ListenerPlan& listener : runtime.plan().listeners) {
+    const config::Listener& settings = settings_of(runtime, listener);
+    Group& group = groups[listener.group];
+    group.used_by.emplace_back(balancer_of(runtime, listener).name + ':' +
+                               std::string(config::to_string(settings.protocol)) + ':' + std::to_string(settings.port));
+    for (const BackendPlan& backend : listener.backends) {
+      const std::pair endpoint{backend.key.address, backend.port};
+      group.servers.insert(endpoint);
+      if (backend.checked && !runtime.checker().is_up({backend.id.value})) {
+        group.down.insert(endpoint);
+      }
+      group.connections += runtime.dataplane().active(backend.id);
+    }
+  }
+  json::array shown;
+  for (auto& [name, group] : groups) {
+    shown.push_back(json::object{{"name", name},
+                                 {"servers", group.servers.size()},
+                                 {"servers_down", group.down.size()},
+                                 {"connections", group.connections},
+                                 {"used_by", std::move(group.used_by)}});
+  }
+  return shown;
+}
+
 }  // namespace
 
 std::string_view admin_name(AdminState state) {
@@ -203,7 +245,8 @@ json::value status(const Runtime& runtime) {
                       {"generation", plan.snapshot->generation},
                       {"workers", runtime.dataplane().workers()},
                       {"overrides", runtime.overrides()},
-                      {"load_balancers", std::move(balancers)}};
+                      {"load_balancers", std::move(balancers)},
+                      {"groups", groups_of(runtime)}};
 }
 
 json::value stats(const Runtime& runtime) {

@@ -39,6 +39,8 @@ class Health(SystemCase):
         self.assert_why(entry, "refused")
         self.assertIn("tcp", entry["check"])
         self.assert_told_to_people(steelyard, family.server(1))
+        (group,) = steelyard.status()["groups"]
+        self.assertEqual((group["name"], group["servers"], group["servers_down"]), ("web", 3, 1))
         report = self.client.connect_many(family.vip(), 7000, 300)
         self.assertEqual((report["failed"], set(report["greeted"])), ({}, {"a", "c"}))
         servers[1].start()

@@ -33,7 +33,12 @@ constexpr const char* status_text = R"({
          "admin": "disabled", "override": true, "health": "unchecked", "connections": 0, "total_connections": 0}]},
       {"protocol": "udp", "port": 53, "status": "stopped", "mode": "fullnat", "scheduler": "rr", "group": "web",
        "persistence_timeout": 0, "connections": 0, "servers": []}]},
-    {"name": "six", "address": "2001:db8::10", "status": "inactive", "listeners": []}]})";
+    {"name": "six", "address": "2001:db8::10", "status": "inactive", "listeners": []}],
+  "groups": [
+    {"name": "pages", "servers": 3, "servers_down": 1, "connections": 1, "used_by": ["web:tcp:80"]},
+    {"name": "spare", "servers": 2, "servers_down": 0, "connections": 0, "used_by": []},
+    {"name": "web", "servers": 4, "servers_down": 0, "connections": 0,
+     "used_by": ["a:tcp:1", "b:tcp:1", "c:tcp:1", "d:tcp:1", "e:tcp:1"]}]})";
 
 TEST(RenderStatus, ShowsServersInTablesAndWhyOneIsDown) {
   EXPECT_EQ(render_status(object(status_text)),
@@ -51,6 +56,11 @@ web 192.0.2.10 active
     no servers
 
 six 2001:db8::10 inactive
+
+GROUP  SERVERS  DOWN  CONNECTIONS  USED BY
+pages        3     1            1  web:tcp:80
+spare        2     0            0  -
+web          4     0            0  a:tcp:1, b:tcp:1, c:tcp:1 and 2 more
 )");
 }
 
