@@ -19,24 +19,28 @@ namespace steelyard::control::config {
 
 // validate_network.cc: ports, routes, the full NAT pool.
 void check_network(const Config& config, const Incomplete& incomplete, Report& report);
+// validate_addresses.cc: where every address lies.
+void check_addresses(const Config& config, const Incomplete& incomplete, Report& report);
 // validate_services.cc: load balancers, listeners, groups, servers.
 void check_services(const Config& config, const Incomplete& incomplete, Report& report);
 
-// Finds the connected prefix that an address lies in by one probe for each prefix length in use, whatever the number of
-// ports and addresses.
-class ConnectedPrefixes {
+// Finds the prefix that an address lies in by one probe for each prefix length in use, whatever the number of prefixes.
+class PrefixSet {
  public:
-  explicit ConnectedPrefixes(const Config& config);
+  void add(const Prefix& prefix);
 
   // The network (host bits clear) of the longest match.
   [[nodiscard]] std::optional<Prefix> find(const Address& address) const;
-  // The only connected network of a family; nothing when there are several or none.
+  // The only network of a family; nothing when there are several or none.
   [[nodiscard]] std::optional<Prefix> only_one(bool v4) const;
 
  private:
   std::map<std::uint8_t, std::unordered_set<Address>, std::greater<>> v4_;
   std::map<std::uint8_t, std::unordered_set<Address>, std::greater<>> v6_;
 };
+
+// The networks that the ports' addresses lie in.
+[[nodiscard]] PrefixSet connected_prefixes(const Config& config);
 
 // "line 12".
 [[nodiscard]] inline std::string in_line(Position at) {

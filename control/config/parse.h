@@ -24,6 +24,7 @@ struct ParseResult {
 // port number that could not be read is unspecified or 0; a list that lost an entry is named in `incomplete`.
 struct Incomplete {
   bool ports = false;
+  bool routes = false;
   bool local_addresses = false;
   bool server_groups = false;
   bool whole_file = false;  // there is no tree at all

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "control/config/address_rules.h"
 #include "control/config/sections.h"
 
 namespace steelyard::control::config {
@@ -68,26 +69,10 @@ void read_exception(const Node* node, Port& port, Position port_name_at, Report&
 
 // Why an address with this prefix cannot be an interface's own; empty: it can.
 std::string_view fault_of(const Prefix& prefix) {
-  const Address& address = prefix.address;
-  if (address.is_unspecified() || address.is_multicast() || address.is_loopback()) {
-    return "is no unicast address";
+  if (!is_host_address(prefix.address)) {
+    return "is no unicast address that a host can have";
   }
-  if (prefix.length == 0) {
-    return "has a prefix length of 0";
-  }
-  if (!address.is_v4() || prefix.length >= 31) {
-    return {};
-  }
-  if (prefix.network().address == address) {
-    return "is the network's address, not a host's";
-  }
-  std::array<std::uint8_t, 4> bytes{};
-  std::ranges::copy(address.v4(), bytes.begin());
-  bool host_bits_all_set = true;
-  for (unsigned bit = prefix.length; bit < 32; ++bit) {
-    host_bits_all_set = host_bits_all_set && (bytes[bit / 8] & (0x80U >> (bit % 8))) != 0;
-  }
-  return host_bits_all_set ? "is the network's broadcast address" : "";
+  return prefix.length == 0 ? "has a prefix length of 0" : fault_in_network(prefix);
 }
 
 void read_addresses(MapReader& map, Port& port) {
@@ -215,6 +200,7 @@ void read_network(MapReader& file, Config& config, Incomplete& incomplete) {
     report.error(file.position_of("ports"), "the file has no ports; `ports` needs at least one");
   }
   incomplete.ports = report.errors() != errors_before_ports;
+  const std::size_t errors_before_routes = report.errors();
   for (const Node& node : file.list("routes")) {
     config.routes.push_back(read_route(node, report));
   }
@@ -222,6 +208,7 @@ void read_network(MapReader& file, Config& config, Incomplete& incomplete) {
     read_gateways(*gateway, config, report);
   }
   const std::size_t errors_before_locals = report.errors();
+  incomplete.routes = errors_before_locals != errors_before_routes;
   for (const Node& node : file.list("local_addresses")) {
     config.local_addresses.push_back(read_local_address(node, report));
   }

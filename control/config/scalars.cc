@@ -7,6 +7,8 @@
 #include <numeric>
 #include <vector>
 
+#include "control/config/address_rules.h"
+
 namespace steelyard::control::config {
 
 namespace {
@@ -131,8 +133,8 @@ std::optional<Address> read_address(const Node& node, std::string_view what, Rep
     refuse(node, what, "an IPv4 or IPv6 address without a prefix length", report);
     return std::nullopt;
   }
-  if (address->is_unspecified() || address->is_multicast() || address->is_loopback()) {
-    refuse(node, what, "a unicast address that is neither unspecified nor loopback", report);
+  if (!is_host_address(*address)) {
+    refuse(node, what, host_address_rule, report);
     return std::nullopt;
   }
   return address;

@@ -39,7 +39,7 @@ struct Choice {
 // Between `allowed.min` and `allowed.max` bytes, each accepted by `accepted`; `rule` says in words which those are.
 [[nodiscard]] std::optional<std::string> read_text(const Node& node, std::string_view what, Range allowed,
                                                    bool (*accepted)(char), std::string_view rule, Report& report);
-// A unicast address that can stand in a packet: not unspecified, multicast or loopback.
+// An address that a machine can have (address_rules.h).
 [[nodiscard]] std::optional<Address> read_address(const Node& node, std::string_view what, Report& report);
 // "192.0.2.0/24"; the length must be written.
 [[nodiscard]] std::optional<Prefix> read_prefix(const Node& node, std::string_view what, Report& report);

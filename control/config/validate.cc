@@ -32,6 +32,7 @@ void validate(const Config& config, const Incomplete& incomplete, Report& report
                                             " workers; allowed: at least one port for each worker");
   }
   check_network(config, incomplete, report);
+  check_addresses(config, incomplete, report);
   check_services(config, incomplete, report);
 }
 

@@ -81,7 +81,7 @@ void check_port_exists(const Config& config, const std::string& name, Position a
 }
 
 void check_routes(const Config& config, const Incomplete& incomplete, const std::unordered_set<Address>& port_addresses,
-                  const ConnectedPrefixes& connected, Report& report) {
+                  const PrefixSet& connected, Report& report) {
   std::map<Prefix, Position> destinations;
   for (const Route& route : config.routes) {
     if (route.via.is_unspecified()) {
@@ -112,7 +112,7 @@ void check_routes(const Config& config, const Incomplete& incomplete, const std:
 }
 
 void check_local_addresses(const Config& config, const Incomplete& incomplete,
-                           const std::unordered_set<Address>& port_addresses, const ConnectedPrefixes& connected,
+                           const std::unordered_set<Address>& port_addresses, const PrefixSet& connected,
                            Report& report) {
   std::unordered_set<Address> next_hops;
   for (const Route& route : config.routes) {
@@ -155,16 +155,12 @@ void check_local_addresses(const Config& config, const Incomplete& incomplete,
 
 }  // namespace
 
-ConnectedPrefixes::ConnectedPrefixes(const Config& config) {
-  for (const Port& port : config.ports) {
-    for (const PortAddress& each : port.addresses) {
-      auto& family = each.prefix.address.is_v4() ? v4_ : v6_;
-      family[each.prefix.length].insert(each.prefix.network().address);
-    }
-  }
+void PrefixSet::add(const Prefix& prefix) {
+  auto& family = prefix.address.is_v4() ? v4_ : v6_;
+  family[prefix.length].insert(prefix.network().address);
 }
 
-std::optional<Prefix> ConnectedPrefixes::find(const Address& address) const {
+std::optional<Prefix> PrefixSet::find(const Address& address) const {
   for (const auto& [length, networks] : address.is_v4() ? v4_ : v6_) {
     const Prefix network = Prefix{address, length}.network();
     if (networks.contains(network.address)) {
@@ -174,7 +170,7 @@ std::optional<Prefix> ConnectedPrefixes::find(const Address& address) const {
   return std::nullopt;
 }
 
-std::optional<Prefix> ConnectedPrefixes::only_one(bool v4) const {
+std::optional<Prefix> PrefixSet::only_one(bool v4) const {
   const auto& family = v4 ? v4_ : v6_;
   if (family.size() != 1 || family.begin()->second.size() != 1) {
     return std::nullopt;
@@ -182,8 +178,18 @@ std::optional<Prefix> ConnectedPrefixes::only_one(bool v4) const {
   return Prefix{*family.begin()->second.begin(), family.begin()->first};
 }
 
+PrefixSet connected_prefixes(const Config& config) {
+  PrefixSet connected;
+  for (const Port& port : config.ports) {
+    for (const PortAddress& each : port.addresses) {
+      connected.add(each.prefix);
+    }
+  }
+  return connected;
+}
+
 void check_network(const Config& config, const Incomplete& incomplete, Report& report) {
-  const ConnectedPrefixes connected(config);
+  const PrefixSet connected = connected_prefixes(config);
   std::unordered_set<Address> port_addresses;
   for (const Port& port : config.ports) {
     for (const PortAddress& each : port.addresses) {

@@ -147,7 +147,7 @@ class SharedEndpoints {
 // Clients on a network that the servers are on, too, get their answers directly and from the wrong address.
 class SharedNetworks {
  public:
-  SharedNetworks(const Config& config, Report& report) : connected_(config), report_(report) {}
+  SharedNetworks(const Config& config, Report& report) : connected_(connected_prefixes(config)), report_(report) {}
 
   void add(const ServerSet& set) {
     std::vector<std::pair<Prefix, const Server*>> networks;
@@ -183,7 +183,7 @@ class SharedNetworks {
     }
   }
 
-  ConnectedPrefixes connected_;
+  PrefixSet connected_;
   std::unordered_set<const LoadBalancer*> warned_;
   Report& report_;
 };

@@ -173,7 +173,8 @@ TEST(ValidateServices, AServerOnTheAddressOfALoadBalancerIsWarnedOf) {
                   "load_balancers:\n"
                   "  - {name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: g}]}\n"
                   "  - {name: b, address: 10.9.9.9}\n"
-                  "server_groups: [{name: g, servers: [{address: 10.9.9.9, port: 80}]}]\n")),
+                  "server_groups: [{name: g, servers: [{address: 10.9.9.9, port: 80}]}]\n"
+                  "gateway: 192.0.2.1\n")),
               ElementsAre(HasSubstr("4:37: warning: server 10.9.9.9 is also the address of a load balancer")));
 }
 
