@@ -175,6 +175,9 @@ void read_timing_of_listener(MapReader& map, Listener& listener) {
   map.seconds("established_timeout", listener.established_timeout, {10, 900});
   map.seconds("slow_start", listener.slow_start, {0, 3600});
   read_connection_drain(map, listener);
+  if (listener.slow_start.count() > 0 && listener.scheduler == Scheduler::rr) {
+    map.has_no_effect("slow_start", "scheduler rr gives every server the same share; use wrr or wlc");
+  }
   if (listener.protocol == Protocol::udp) {
     map.has_no_effect("established_timeout", "only a tcp listener uses it");
     map.has_no_effect("connection_drain", "only a tcp listener uses it");
@@ -198,7 +201,9 @@ Listener read_listener(const Node& node, Report& report) {
   map.choice("on_unhealthy", listener.on_unhealthy, orphan_choices);
   map.choice("on_removed", listener.on_removed, orphan_choices);
   map.boolean("strip_timestamps", listener.strip_timestamps);
-  if ((has_mode || !map.has("mode")) && listener.mode == Mode::nat) {
+  if (has_protocol && listener.protocol == Protocol::udp) {
+    map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
+  } else if ((has_mode || !map.has("mode")) && listener.mode == Mode::nat) {
     map.has_no_effect("strip_timestamps", "only mode fullnat uses it");
   }
   listener.health_check = HealthCheck::for_protocol(listener.protocol);

@@ -137,6 +137,12 @@ void check_group_names(const Config& config, const Incomplete& incomplete, Repor
   }
   std::unordered_set<std::string_view> used;
   for (const LoadBalancer& balancer : config.load_balancers) {
+    // `steelyard server` finds the servers of a default group by the load balancer's name.
+    if (const auto same = groups.find(balancer.name); same != groups.end() && !balancer.default_group.empty()) {
+      report.error(balancer.at, "the default group of load balancer " + in_quotes(balancer.name) +
+                                    " goes by the same name as the server group in " + in_line(same->second) +
+                                    "; names must differ");
+    }
     for (const Listener& listener : balancer.listeners) {
       used.insert(listener.server_group);
       if (listener.server_group.empty() || groups.contains(listener.server_group) || incomplete.server_groups) {

@@ -212,6 +212,17 @@ TEST(ValidateServices, ASharedEndpointInNatModeIsWarnedOf) {
       IsEmpty());
 }
 
+TEST(ValidateServices, ADefaultGroupDoesNotShareItsNameWithAServerGroup) {
+  const auto text = [](std::string_view keys) {
+    return with_ports("load_balancers: [{name: g, address: 192.0.2.10, " + std::string(keys) +
+                      "listeners: [{protocol: tcp, port: 80, server_group: g}]}]\n" + std::string(group));
+  };
+  EXPECT_THAT(findings(text("default_group: [{address: 10.0.0.9}], ")),
+              ElementsAre("1:18: error: the default group of load balancer `g` goes by the same name as the server "
+                          "group in line 2; names must differ"));
+  EXPECT_THAT(findings(text("")), IsEmpty());
+}
+
 TEST(ValidateServices, ClientsOnTheServersNetworkAreWarnedOfInNatMode) {
   const auto text = [](std::string_view vip, std::string_view mode) {
     return with_ports(

@@ -289,8 +289,18 @@ TEST(Values, SettingsThatDoNothingAreWarnedOf) {
               ElementsAre("6:52: warning: `strip_timestamps` has no effect here; only mode fullnat uses it"));
   EXPECT_THAT(warnings(tcp("health_check: {path: /a}")), ElementsAre(HasSubstr("only a check of type http uses it")));
   EXPECT_THAT(warnings(tcp("health_check: {expect: a}")), ElementsAre(HasSubstr("only a check of type udp uses it")));
-  EXPECT_THAT(warnings(with_listener("protocol: udp, port: 80, server_group: g, established_timeout: 10")),
-              ElementsAre(HasSubstr("only a tcp listener uses it")));
+  for (const char* setting : {"established_timeout: 10", "connection_drain: 10", "strip_timestamps: true",
+                              "mode: fullnat, strip_timestamps: false"}) {
+    EXPECT_THAT(warnings(with_listener("protocol: udp, port: 80, server_group: g, " + std::string(setting))),
+                ElementsAre(HasSubstr("only a tcp listener uses it")))
+        << setting;
+  }
+  EXPECT_THAT(warnings(tcp("scheduler: rr, slow_start: 60")),
+              ElementsAre("6:67: warning: `slow_start` has no effect here; scheduler rr gives every server the same "
+                          "share; use wrr or wlc"));
+  for (const char* setting : {"scheduler: rr, slow_start: 0", "scheduler: wlc, slow_start: 60", "slow_start: 60"}) {
+    EXPECT_THAT(warnings(tcp(setting)), ::testing::IsEmpty()) << setting;
+  }
 }
 
 TEST(Values, EveryErrorOfAFileIsReportedAtOnceInItsOrder) {
