@@ -84,7 +84,9 @@ void warn_of_idle_set(const ServerSet& set, Report& report) {
   }
 }
 
-// In `nat` mode a server answers to (client address, client port), whichever listener the client came through.
+// In `nat` mode a server answers to (client address, client port), whichever listener the client came through. So one
+// client port cannot have one server through two listeners at once: the later connection goes to another server. Where
+// one of the listeners has no other, that connection could only fail, and the file is refused.
 class SharedEndpoints {
  public:
   explicit SharedEndpoints(Report& report) : report_(report) {}
@@ -95,8 +97,11 @@ class SharedEndpoints {
       if (ref.listener->mode != Mode::nat) {
         continue;
       }
+      if (first != nullptr && ref.key() == first->key()) {
+        continue;  // the same listener twice: said elsewhere
+      }
       if (first != nullptr) {
-        warn(ref, *first, set.label + " as a whole");
+        tell(ref, *first, set.label + " as a whole", set.servers.size() == 1 ? set.servers.data() : nullptr);
       } else {
         first = &ref;
       }
@@ -111,29 +116,44 @@ class SharedEndpoints {
     std::size_t shared = 0;
     std::string example;
     ListenerRef other;
+    const Server* only = nullptr;
     for (const Server& server : set.servers) {
       if (server.address.is_unspecified()) {
         continue;
       }
       const auto [found, is_new] = owners_.try_emplace(set.endpoint(server), Owner{&set, ref});
-      if (!is_new && found->second.set != &set && shared++ == 0) {
+      if (is_new || found->second.set == &set) {
+        continue;
+      }
+      const bool no_choice = set.servers.size() == 1 || found->second.set->servers.size() == 1;
+      if (shared++ == 0 || (no_choice && only == nullptr)) {
         example = "server " + endpoint_text(found->first.address, found->first.port);
         other = found->second.listener;
+        only = no_choice ? &server : nullptr;
       }
     }
     if (shared > 1) {
       example += " and " + std::to_string(shared - 1) + " more";
     }
     if (shared > 0) {
-      warn(ref, other, example);
+      tell(ref, other, example, only);
     }
   }
 
-  void warn(const ListenerRef& ref, const ListenerRef& other, const std::string& what) {
-    report_.warning(ref.listener->at,
-                    ref.text() + " shares " + what + " with " + other.text() +
-                        " in mode nat: a client port that uses both at once cannot have the same server for both, so "
-                        "the later connection goes to another one");
+  // `only`: the shared server that one of the two has no other than; null: both have a choice.
+  void tell(const ListenerRef& ref, const ListenerRef& other, const std::string& what, const Server* only) {
+    const std::string shared = ref.text() + " shares " + what + " with " + other.text() + " in mode nat";
+    if (only == nullptr) {
+      report_.warning(ref.listener->at, shared +
+                                            ": a client port that uses both at once cannot have the same server for "
+                                            "both, so the later connection goes to another one");
+    } else {
+      report_.error(ref.listener->at,
+                    shared + ", and " + only->address.to_string() +
+                        " is the only server of one of them: when a client port uses both at once, the later "
+                        "connection could only fail; allowed: a second server, a server port for each listener, or "
+                        "mode fullnat for one of them");
+    }
   }
 
   struct Owner {
@@ -144,7 +164,9 @@ class SharedEndpoints {
   Report& report_;
 };
 
-// Clients on a network that the servers are on, too, get their answers directly and from the wrong address.
+// In `nat` mode the server chosen for a client on its own network answers directly and from the wrong address. Such
+// clients are whoever else is on the network of the listener's address, and always the servers themselves: a server
+// that calls its own VIP. One warning for each load balancer, the wider one first.
 class SharedNetworks {
  public:
   SharedNetworks(const Config& config, Report& report) : connected_(connected_prefixes(config)), report_(report) {}
@@ -165,6 +187,20 @@ class SharedNetworks {
     }
   }
 
+  // After the last set.
+  void warn_of_callers() const {
+    for (const Caller& caller : callers_) {
+      if (warned_.contains(caller.ref.balancer)) {
+        continue;
+      }
+      report_.warning(caller.ref.listener->at,
+                      "server " + caller.server->address.to_string() + " cannot call its own VIP " +
+                          caller.ref.balancer->address.to_string() +
+                          " in mode nat: the server chosen for it would be itself or answer it "
+                          "directly; use mode fullnat where servers are clients, too");
+    }
+  }
+
  private:
   void compare(const ListenerRef& ref, const std::vector<std::pair<Prefix, const Server*>>& networks) {
     const Address& vip = ref.balancer->address;
@@ -176,15 +212,27 @@ class SharedNetworks {
         report_.warning(ref.listener->at,
                         "server " + server->address.to_string() + " of " + ref.text() + " is on network " +
                             network.to_string() + (vip_network ? " of the listener's address" : ", the only one") +
-                            ": in mode nat clients of that network get no usable answers, since servers answer them "
-                            "directly; use mode fullnat or keep clients elsewhere");
+                            ": in mode nat clients of that network, and a server that calls its own VIP, get no "
+                            "usable answers, since servers answer them directly; use mode fullnat or keep clients "
+                            "elsewhere");
         return;
       }
     }
+    if (!networks.empty() && has_caller_.insert(ref.balancer).second) {
+      callers_.push_back({ref, networks.front().second});
+    }
   }
+
+  // A server behind a listener, on a network that leads to us.
+  struct Caller {
+    ListenerRef ref;
+    const Server* server;
+  };
 
   PrefixSet connected_;
   std::unordered_set<const LoadBalancer*> warned_;
+  std::vector<Caller> callers_;  // in the order of the sets, one for each load balancer of has_caller_
+  std::unordered_set<const LoadBalancer*> has_caller_;
   Report& report_;
 };
 
@@ -264,6 +312,7 @@ void check_server_sets(const Config& config, const ListenerKeys& keys, Report& r
     networks.add(set);
     checks.add(set);
   }
+  networks.warn_of_callers();
 }
 
 }  // namespace steelyard::control::config

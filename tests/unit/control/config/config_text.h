@@ -39,11 +39,19 @@ inline std::string with_listener(std::string_view keys) {
 }
 
 // "line:column: error: message" of everything that is said about a text.
-inline std::vector<std::string> findings(std::string_view text) {
+inline std::vector<std::string> all_findings(std::string_view text) {
   std::vector<std::string> lines;
   for (const Diagnostic& diagnostic : load_text(text, "f").diagnostics) {
     lines.push_back(to_string(diagnostic).substr(2));
   }
+  return lines;
+}
+
+// Without the warning that every ordinary `nat` listener of these texts earns.
+inline std::vector<std::string> findings(std::string_view text) {
+  std::vector<std::string> lines = all_findings(text);
+  std::erase_if(lines,
+                [](const std::string& line) { return line.find("cannot call its own VIP") != std::string::npos; });
   return lines;
 }
 

@@ -7,6 +7,7 @@
 namespace steelyard::control::config {
 namespace {
 
+using testing::all_findings;
 using ::testing::ElementsAre;
 using testing::errors;
 using testing::findings;
@@ -47,8 +48,9 @@ TEST(ValidateServices, ListenersOfOneAddressDifferInPortOrProtocol) {
                                "    listeners:\n"
                                "      - {protocol: tcp, port: 80, server_group: g}\n"
                                "      - {protocol: udp, port: 80, server_group: g}\n"
-                               "      - {protocol: tcp, port: 81, server_group: g}\n"
-                               "      - {protocol: tcp, port: 80, server_group: g}\n")),
+                               "      - {protocol: tcp, port: 81, server_port: 81}\n"
+                               "      - {protocol: tcp, port: 80, server_group: g}\n"
+                               "    default_group: [{address: 10.0.0.9}]\n")),
               ElementsAre("8:31: error: listener tcp 192.0.2.10:80 already stands in line 5; allowed: one listener per "
                           "address, port and protocol"));
 }
@@ -187,17 +189,23 @@ TEST(ValidateServices, AServerMustNotBeOneOfOurOwnAddresses) {
                   HasSubstr("2:68: error: server 10.0.0.100 is a local address of this balancer")));
 }
 
+// Two servers in group `g` and in the default group, of which 10.0.0.7 is in both.
+std::string with_second_listener(std::string_view second) {
+  return with_ports(
+      "load_balancers:\n"
+      "  - name: a\n"
+      "    address: 192.0.2.10\n"
+      "    default_group: [{address: 10.0.0.7}, {address: 10.0.0.9}]\n"
+      "    listeners:\n"
+      "      - {protocol: tcp, port: 80, server_group: g}\n"
+      "      - {" +
+      std::string(second) +
+      "}\n"
+      "server_groups: [{name: g, servers: [{address: 10.0.0.7, port: 80}, {address: 10.0.0.8, port: 80}]}]\n");
+}
+
 TEST(ValidateServices, ASharedEndpointInNatModeIsWarnedOf) {
-  const auto text = [](std::string_view second) {
-    return balancers(
-        "  - name: a\n"
-        "    address: 192.0.2.10\n"
-        "    default_group: [{address: 10.0.0.7}]\n"
-        "    listeners:\n"
-        "      - {protocol: tcp, port: 80, server_group: g}\n"
-        "      - {" +
-        std::string(second) + "}\n");
-  };
+  const auto text = with_second_listener;
   EXPECT_THAT(warnings(text("protocol: tcp, port: 81, server_group: g")),
               ElementsAre(HasSubstr("7:9: warning: listener tcp 192.0.2.10:81 shares group `g` as a whole with "
                                     "listener tcp 192.0.2.10:80 in mode nat")));
@@ -210,6 +218,60 @@ TEST(ValidateServices, ASharedEndpointInNatModeIsWarnedOf) {
   EXPECT_THAT(
       warnings("local_addresses: [10.0.0.100]\n" + text("protocol: tcp, port: 81, server_group: g, mode: fullnat")),
       IsEmpty());
+}
+
+TEST(ValidateServices, ASharedEndpointWithoutAnotherChoiceIsRefused) {
+  const auto text = [](std::string_view mode, std::string_view one, std::string_view two) {
+    return with_ports(
+        "local_addresses: [10.0.0.100]\n"
+        "load_balancers:\n"
+        "  - {name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: one}]}\n"
+        "  - {name: b, address: 192.0.2.11, listeners: [{protocol: tcp, port: 80, server_group: two, mode: " +
+        std::string(mode) + "}]}\nserver_groups:\n  - {name: one, servers: [" + std::string(one) +
+        "]}\n  - {name: two, servers: [" + std::string(two) + "]}\n");
+  };
+  constexpr std::string_view single = "{address: 10.0.0.7, port: 80}";
+  constexpr std::string_view several = "{address: 10.0.0.8, port: 80}, {address: 10.0.0.7, port: 80}";
+  for (const auto& [one, two] : {std::pair{single, single}, std::pair{single, several}, std::pair{several, single}}) {
+    EXPECT_THAT(errors(text("nat", one, two)),
+                ElementsAre("4:48: error: listener tcp 192.0.2.11:80 shares server 10.0.0.7:80 with listener tcp "
+                            "192.0.2.10:80 in mode nat, and 10.0.0.7 is the only server of one of them: when a client "
+                            "port uses both at once, the later connection could only fail; allowed: a second server, a "
+                            "server port for each listener, or mode fullnat for one of them"));
+    EXPECT_THAT(findings(text("fullnat", one, two)), IsEmpty());
+  }
+  EXPECT_THAT(findings(text("nat", single, "{address: 10.0.0.7, port: 81}")), IsEmpty());
+  EXPECT_THAT(findings(text("nat", several, several)),
+              ElementsAre(HasSubstr("warning: listener tcp 192.0.2.11:80 shares server 10.0.0.8:80 and 1 more")));
+}
+
+TEST(ValidateServices, TwoNatListenersOfOneGroupNeedMoreThanOneServer) {
+  EXPECT_THAT(errors(balancers("  - name: a\n"
+                               "    address: 192.0.2.10\n"
+                               "    listeners:\n"
+                               "      - {protocol: tcp, port: 80, server_group: g}\n"
+                               "      - {protocol: tcp, port: 81, server_group: g}\n")),
+              ElementsAre(HasSubstr("6:9: error: listener tcp 192.0.2.10:81 shares group `g` as a whole with listener "
+                                    "tcp 192.0.2.10:80 in mode nat, and 10.0.0.7 is the only server")));
+}
+
+TEST(ValidateServices, AServerThatCallsItsOwnVipIsWarnedOfOncePerLoadBalancerInNatMode) {
+  const auto text = [](std::string_view server, std::string_view keys) {
+    return with_ports(
+        "local_addresses: [10.0.0.100]\n"
+        "gateway: 192.0.2.1\n"
+        "load_balancers: [{name: a, address: 192.0.2.50, listeners: [{protocol: tcp, port: 80, server_group: g" +
+        std::string(keys) + "}, {protocol: udp, port: 80, server_group: g" + std::string(keys) +
+        "}]}]\nserver_groups: [{name: g, servers: [{address: " + std::string(server) + ", port: 80}]}]\n");
+  };
+  EXPECT_THAT(all_findings(text("10.0.0.7", "")),
+              ElementsAre("3:61: warning: server 10.0.0.7 cannot call its own VIP 192.0.2.50 in mode nat: the server "
+                          "chosen for it would be itself or answer it directly; use mode fullnat where servers are "
+                          "clients, too"));
+  EXPECT_THAT(all_findings(text("10.0.0.7", ", mode: fullnat")), IsEmpty());
+  EXPECT_THAT(all_findings(text("198.51.100.7", "")), IsEmpty());
+  EXPECT_THAT(all_findings(text("192.0.2.7", "")), ElementsAre(HasSubstr("and a server that calls its own VIP, get no "
+                                                                         "usable answers")));
 }
 
 TEST(ValidateServices, ADefaultGroupDoesNotShareItsNameWithAServerGroup) {
