@@ -57,7 +57,7 @@ class CommandLine {
     app_.require_subcommand(1);
     app_.get_formatter()->column_width(28);
     app_.footer(
-        "Exit codes: 0 done, 1 refused or invalid, 2 wrong usage or steelyard is not running.\n"
+        "Exit codes: 0 done, 1 refused or invalid, 2 wrong usage or no steelyard that answers.\n"
         "Examples:\n"
         "  steelyard check -c /etc/steelyard.yaml\n"
         "  sudo steelyard run -c /etc/steelyard.yaml\n"

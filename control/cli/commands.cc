@@ -1,5 +1,6 @@
 #include "control/cli/commands.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <ostream>
 #include <string_view>
@@ -21,6 +22,14 @@ std::string_view trimmed(std::string_view text) {
     text.remove_suffix(1);
   }
   return text;
+}
+
+// Says what went wrong: in words on stderr, and for programs on stdout.
+void print_error(std::string_view message, bool as_json, const Environment& environment) {
+  environment.err << trimmed(message) << '\n';
+  if (as_json) {
+    environment.out << pretty(json::object{{"error", trimmed(message)}});
+  }
 }
 
 json::object check_result(const std::string& file, const config::ParseResult& result) {
@@ -55,7 +64,7 @@ int execute(const CheckCommand& command, const Environment& environment) {
 int execute(const RequestCommand& command, const Environment& environment) {
   const auto result = AdminClient(command.socket_path).call(command.request);
   if (!result) {
-    environment.err << trimmed(result.error().message) << '\n';
+    print_error(result.error().message, command.json, environment);
     return result.error().kind == AdminError::Kind::refused ? exit_refused : exit_unusable;
   }
   if (command.json) {
@@ -78,8 +87,13 @@ int execute(const RunCommand& command, const Environment& environment) {
 int execute(const std::vector<std::string>& arguments, const Environment& environment) {
   const auto command = parse_command_line(arguments);
   if (!command) {
-    (command.error().code == exit_done ? environment.out : environment.err) << command.error().text;
-    return command.error().code;
+    const auto& [code, text] = command.error();
+    if (code == exit_done) {
+      environment.out << text;
+    } else {
+      print_error(text, std::ranges::find(arguments, "--json") != arguments.end(), environment);
+    }
+    return code;
   }
   const int code = std::visit([&](const auto& each) { return execute(each, environment); }, *command);
   environment.out.flush();

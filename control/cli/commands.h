@@ -1,5 +1,6 @@
 // The program behind main(): reads the command line, does what it says, and prints. Exit codes: 0 done, 1 refused or
-// invalid, 2 wrong usage or no process that answers.
+// invalid, 2 wrong usage or no process that answers (none runs, no permission, no answer in time). With --json stdout
+// has one JSON value whatever happens: the result, {"error": "..."}, or for `check` the findings.
 #pragma once
 
 #include <functional>

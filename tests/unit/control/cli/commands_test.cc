@@ -117,6 +117,28 @@ TEST_F(CommandsTest, EndsWithCode1AndTheProcessesWordsWhenItRefuses) {
   EXPECT_EQ(err(), "a.yaml:1:1: error: one\na.yaml:2:1: error: two\n");
 }
 
+TEST_F(CommandsTest, PrintsAnErrorAsJsonAndInWords) {
+  const auto error_in = [this] { return json::parse(out()).as_object().at("error").as_string(); };
+  EXPECT_EQ(execute({"status", "--json", "--socket", socket_}), 2);
+  EXPECT_THAT(err(), HasSubstr("steelyard is not running"));
+  EXPECT_EQ(std::string(error_in()) + '\n', err());
+  EXPECT_EQ(execute({"server", "weight", "web", "10.0.0.2:80", "101", "--json"}), 2);
+  EXPECT_THAT(std::string(error_in()), HasSubstr("`101` is not a whole number from 0 to 100"));
+  EXPECT_EQ(std::string(error_in()) + '\n', err());
+  testing::RunningServer server(socket_, [](const json::object&, const AdminServer::Reply& reply) {
+    reply(json::object{{"ok", false}, {"error", "a.yaml:1:1: error: one\na.yaml:2:1: error: two\n"}});
+  });
+  EXPECT_EQ(execute({"reload", "--json", "--socket", socket_}), 1);
+  EXPECT_EQ(error_in(), "a.yaml:1:1: error: one\na.yaml:2:1: error: two");
+  EXPECT_EQ(err(), "a.yaml:1:1: error: one\na.yaml:2:1: error: two\n");
+}
+
+TEST_F(CommandsTest, PrintsAFileThatCannotBeReadAsJson) {
+  EXPECT_EQ(execute({"check", "--json", "-c", folder_ / "absent.yaml"}), 1);
+  EXPECT_EQ(json::parse(out()).at("valid"), false);
+  EXPECT_EQ(json::parse(out()).at("diagnostics").at(0).at("severity"), "error");
+}
+
 TEST_F(CommandsTest, PrintsAResultForPeopleAndAsJson) {
   testing::RunningServer server(socket_, [](const json::object& request, const AdminServer::Reply& reply) {
     EXPECT_EQ(request.at("client"), "198.51.100.7");
