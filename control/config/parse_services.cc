@@ -181,6 +181,8 @@ void read_timing_of_listener(MapReader& map, Listener& listener) {
   if (listener.protocol == Protocol::udp) {
     map.has_no_effect("established_timeout", "only a tcp listener uses it");
     map.has_no_effect("connection_drain", "only a tcp listener uses it");
+    map.has_no_effect("on_unhealthy", "udp always leaves a server that is down");
+    map.has_no_effect("on_removed", "udp always leaves a server that was removed");
   }
 }
 

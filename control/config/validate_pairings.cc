@@ -141,12 +141,14 @@ class SharedEndpoints {
   }
 
   // `only`: the shared server that one of the two has no other than; null: both have a choice.
+  // A listener that opens nothing at present may share: services move from one address to another that way.
   void tell(const ListenerRef& ref, const ListenerRef& other, const std::string& what, const Server* only) {
     const std::string shared = ref.text() + " shares " + what + " with " + other.text() + " in mode nat";
-    if (only == nullptr) {
+    const auto opens = [](const ListenerRef& one) { return one.listener->running && one.balancer->active; };
+    if (only == nullptr || !opens(ref) || !opens(other)) {
       report_.warning(ref.listener->at, shared +
                                             ": a client port that uses both at once cannot have the same server for "
-                                            "both, so the later connection goes to another one");
+                                            "both, so the later connection goes to another one, if there is one");
     } else {
       report_.error(ref.listener->at,
                     shared + ", and " + only->address.to_string() +
@@ -166,7 +168,7 @@ class SharedEndpoints {
 
 // In `nat` mode the server chosen for a client on its own network answers directly and from the wrong address. Such
 // clients are whoever else is on the network of the listener's address, and always the servers themselves: a server
-// that calls its own VIP. One warning for each load balancer, the wider one first.
+// that calls its own VIP. The wider warning once for each load balancer, the other once for all that are left.
 class SharedNetworks {
  public:
   SharedNetworks(const Config& config, Report& report) : connected_(connected_prefixes(config)), report_(report) {}
@@ -189,16 +191,20 @@ class SharedNetworks {
 
   // After the last set.
   void warn_of_callers() const {
-    for (const Caller& caller : callers_) {
-      if (warned_.contains(caller.ref.balancer)) {
-        continue;
-      }
-      report_.warning(caller.ref.listener->at,
-                      "server " + caller.server->address.to_string() + " cannot call its own VIP " +
-                          caller.ref.balancer->address.to_string() +
-                          " in mode nat: the server chosen for it would be itself or answer it "
-                          "directly; use mode fullnat where servers are clients, too");
+    const auto is_news = [this](const Caller& caller) { return !warned_.contains(caller.ref.balancer); };
+    const auto first = std::ranges::find_if(callers_, is_news);
+    if (first == callers_.end()) {
+      return;
     }
+    const auto others = std::count_if(first + 1, callers_.end(), is_news);
+    report_.warning(first->ref.listener->at,
+                    "server " + first->server->address.to_string() + " cannot call its own VIP " +
+                        first->ref.balancer->address.to_string() + " in mode nat" +
+                        (others == 0 ? std::string{}
+                                     : ", as those of " + std::to_string(others) +
+                                           (others == 1 ? " more load balancer" : " more load balancers")) +
+                        ": the server chosen for it would be itself or answer it directly; use mode fullnat where "
+                        "servers are clients, too");
   }
 
  private:

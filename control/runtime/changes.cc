@@ -172,7 +172,7 @@ void Runtime::apply(Plan plan) {
     const auto& built = plan.snapshot->listeners[planned.id.value];
     const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
     const bool new_state = old == nullptr || old->state != built->state;
-    const bool silenced = old != nullptr && old->running && !built->running &&
+    const bool silenced = !shutdown_deadline_ && old != nullptr && old->running && !built->running &&
                           built->key.protocol == service::Protocol::udp;  // as ends_at_once()
     for (std::size_t server = 0; server < planned.backends.size(); ++server) {
       const BackendPlan& backend = planned.backends[server];
@@ -239,7 +239,6 @@ void Runtime::on_health_change(healthcheck::TargetId target, const healthcheck::
   log_health(found->second);
   if (up) {
     cancel_deadline(backend.id, Cause::unhealthy);
-    std::erase(to_reset_, backend.id);
   } else {
     on_failed(found->second);
   }

@@ -177,7 +177,7 @@ json::array groups_of(const Runtime& runtime) {
     group.used_by.emplace_back(balancer_of(runtime, listener).name + ':' +
                                std::string(config::to_string(settings.protocol)) + ':' + std::to_string(settings.port));
     for (const BackendPlan& backend : listener.backends) {
-      const std::pair endpoint{backend.key.address, backend.port};
+      const std::pair endpoint{backend.key.address, backend.key.port};  // port 0 in a default group
       group.servers.insert(endpoint);
       if (backend.checked && !runtime.checker().is_up({backend.id.value})) {
         group.down.insert(endpoint);

@@ -137,15 +137,11 @@ Runtime::Runtime(RunOptions options, std::shared_ptr<const config::Config> confi
 
 Runtime::~Runtime() = default;
 
-// Sockets are bound before any packet is answered; they are served once the process runs.
+// Before any packet is answered; served once the process runs.
 void Runtime::open_doors() {
   admin_ = std::make_unique<AdminServer>(io_, options_.socket_path, [this](boost::json::object request, Reply reply) {
     handle(std::move(request), std::move(reply));
   });
-  if (const auto& metrics = plan_.config->metrics) {
-    metrics_ = std::make_unique<MetricsServer>(io_, metrics->address.to_string(), metrics->port,
-                                               [this] { return metrics_text(); });
-  }
 }
 
 // Making the text takes time in proportion to the servers, and anybody may ask for it.
@@ -183,6 +179,10 @@ void Runtime::start_services() {
   Plan first = std::move(plan_);
   plan_ = {};
   apply(std::move(first));
+  if (const auto& metrics = plan_.config->metrics) {
+    metrics_ = std::make_unique<MetricsServer>(io_, metrics->address.to_string(), metrics->port,
+                                               [this] { return metrics_text(); });
+  }
 }
 
 int Runtime::run() {
@@ -227,7 +227,7 @@ void Runtime::begin_shutdown() {
   const auto drain = plan_.config->shutdown_drain;
   spdlog::info("stopping drain={}s", drain.count());
   shutdown_deadline_ = steady_clock::now() + drain;
-  if (drain.count() != 0 && !building_) {
+  if (!building_) {
     close_listeners();  // else when the builder is done
   }
 }
@@ -270,7 +270,7 @@ bool Runtime::advance_shutdown() {
       connections += dataplane_->active(service::BackendId{backend});
     }
     over = connections == 0 && !building_;
-    if (over || late) {
+    if ((over || late) && !building_) {
       spdlog::info("drained connections_left={}", connections);
     }
     if (late && !over) {

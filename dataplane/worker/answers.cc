@@ -1,4 +1,6 @@
 // What is not layer 4: neighbour messages, echo requests, and everything that is the kernel's.
+#include <algorithm>
+
 #include "dataplane/packet/build.h"
 #include "dataplane/worker/worker.h"
 
@@ -74,7 +76,8 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
 // Learns from the message, answers when it asks for one of ours, and passes it on: copies to the other workers, which
 // have neighbour tables of their own, and the original to the kernel.
 void Worker::handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborMessage& message, std::uint16_t link) {
-  if (answers_for(address_of(message.sender)) && message.sender_mac != links_[link].mac) {
+  const auto is_ours = [&message](const PortLink& own) { return own.mac == message.sender_mac; };
+  if (answers_for(address_of(message.sender)) && std::ranges::none_of(links_, is_ours)) {
     packets_.address_conflicts.add();
   } else {
     neighbors_.learn(message, link, now_ns_);

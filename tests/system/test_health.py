@@ -117,7 +117,7 @@ class Health(SystemCase):
     @for_each(family=EACH_FAMILY)
     def test_a_udp_client_that_never_pauses_leaves_a_failed_server(self, family):
         servers = self.echo_servers(udp=[8000])
-        steelyard = self.serve(family, "udp", check={"interval": 1, "timeout": 1}, on_unhealthy="run")
+        steelyard = self.serve(family, "udp", check={"interval": 1, "timeout": 1})
         with self.client.udp(family.vip(), 7000, timeout=2) as talk:
             name = self.ask(talk)
             index = "abc".index(name)

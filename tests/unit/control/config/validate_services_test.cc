@@ -241,6 +241,8 @@ TEST(ValidateServices, ASharedEndpointWithoutAnotherChoiceIsRefused) {
     EXPECT_THAT(findings(text("fullnat", one, two)), IsEmpty());
   }
   EXPECT_THAT(findings(text("nat", single, "{address: 10.0.0.7, port: 81}")), IsEmpty());
+  // A service that moves to another address: one of the two opens nothing.
+  EXPECT_THAT(errors(text("nat, status: stopped", single, single)), IsEmpty());
   EXPECT_THAT(findings(text("nat", several, several)),
               ElementsAre(HasSubstr("warning: listener tcp 192.0.2.11:80 shares server 10.0.0.8:80 and 1 more")));
 }
@@ -255,7 +257,16 @@ TEST(ValidateServices, TwoNatListenersOfOneGroupNeedMoreThanOneServer) {
                                     "tcp 192.0.2.10:80 in mode nat, and 10.0.0.7 is the only server")));
 }
 
-TEST(ValidateServices, AServerThatCallsItsOwnVipIsWarnedOfOncePerLoadBalancerInNatMode) {
+std::string with_second_balancer() {
+  return with_ports(
+      "gateway: 192.0.2.1\n"
+      "load_balancers:\n"
+      "  - {name: a, address: 192.0.2.50, listeners: [{protocol: tcp, port: 80, server_group: g}]}\n"
+      "  - {name: b, address: 192.0.2.51, listeners: [{protocol: udp, port: 80, server_group: g}]}\n"
+      "server_groups: [{name: g, servers: [{address: 10.0.0.7, port: 80}]}]\n");
+}
+
+TEST(ValidateServices, AServerThatCallsItsOwnVipIsWarnedOfInNatMode) {
   const auto text = [](std::string_view server, std::string_view keys) {
     return with_ports(
         "local_addresses: [10.0.0.100]\n"
@@ -269,6 +280,8 @@ TEST(ValidateServices, AServerThatCallsItsOwnVipIsWarnedOfOncePerLoadBalancerInN
                           "chosen for it would be itself or answer it directly; use mode fullnat where servers are "
                           "clients, too"));
   EXPECT_THAT(all_findings(text("10.0.0.7", ", mode: fullnat")), IsEmpty());
+  const std::string two = with_second_balancer();
+  EXPECT_THAT(all_findings(two), ElementsAre(HasSubstr("in mode nat, as those of 1 more load balancer")));
   EXPECT_THAT(all_findings(text("198.51.100.7", "")), IsEmpty());
   EXPECT_THAT(all_findings(text("192.0.2.7", "")), ElementsAre(HasSubstr("and a server that calls its own VIP, get no "
                                                                          "usable answers")));
