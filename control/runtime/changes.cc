@@ -325,11 +325,7 @@ void Runtime::start_resets() {
   std::ranges::sort(*filter.backends);
   flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Results& results) {
     resetting_ = false;
-    std::uint64_t ended = 0;
-    for (const auto& command : results) {
-      ended += command->matches();
-    }
-    spdlog::info("connections reset count={}", ended);
+    spdlog::info("connections reset count={}", FlowJobs::matches(results));
   });
 }
 

@@ -2,6 +2,14 @@
 
 namespace steelyard::control {
 
+std::uint64_t FlowJobs::matches(const Results& results) {
+  std::uint64_t total = 0;
+  for (const auto& command : results) {
+    total += command->matches();
+  }
+  return total;
+}
+
 void FlowJobs::start(worker::FlowCommand::Action action, const l4::FlowFilter& filter, std::size_t most_records,
                      Done done) {
   Job job;

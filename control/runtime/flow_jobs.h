@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -20,6 +21,9 @@ class FlowJobs {
   using Done = std::function<void(const Results&)>;
 
   FlowJobs(boost::asio::io_context& io, worker::Dataplane& dataplane) : dataplane_(dataplane), timer_(io) {}
+
+  // Flows that a job has found, over all workers.
+  [[nodiscard]] static std::uint64_t matches(const Results& results);
 
   // `most_records` are kept per worker (list only).
   void start(worker::FlowCommand::Action action, const l4::FlowFilter& filter, std::size_t most_records, Done done);

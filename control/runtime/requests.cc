@@ -286,11 +286,7 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
   }
   const bool clear = action == "clear";
   flow_jobs_->start(clear ? Action::reset : Action::count, filter, 0, [reply, clear](const FlowJobs::Results& results) {
-    std::uint64_t matches = 0;
-    for (const auto& command : results) {
-      matches += command->matches();
-    }
-    reply(ok(json::object{{clear ? "cleared" : "count", matches}}));
+    reply(ok(json::object{{clear ? "cleared" : "count", FlowJobs::matches(results)}}));
   });
 }
 

@@ -79,16 +79,18 @@ class Runtime {
   void start_dataplane();
   void start_services();
   void on_signal(int signal);
-  void begin_shutdown();
-  void close_listeners();
-  void reset_all_connections();
-  [[nodiscard]] bool advance_shutdown();
-  void finish_shutdown();
   void tick();
   void watch_workers();
   void watch_addresses();
   void tell_local_errors();
   void log_start_report() const;
+
+  // shutdown.cc
+  void begin_shutdown();
+  void close_listeners();
+  void reset_all_connections();
+  [[nodiscard]] bool advance_shutdown();
+  void finish_shutdown();
 
   // changes.cc: everything that alters what workers do.
   void reload(Reply reply);

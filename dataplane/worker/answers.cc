@@ -76,9 +76,12 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
 // Learns from the message, answers when it asks for one of ours, and passes it on: copies to the other workers, which
 // have neighbour tables of their own, and the original to the kernel.
 void Worker::handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborMessage& message, std::uint16_t link) {
-  const auto is_ours = [&message](const PortLink& own) { return own.mac == message.sender_mac; };
-  if (answers_for(address_of(message.sender)) && std::ranges::none_of(links_, is_ours)) {
-    packets_.address_conflicts.add();
+  if (answers_for(address_of(message.sender))) {
+    // What another port of ours has announced comes back where both are in one segment.
+    const auto is_ours = [&message](const PortLink& own) { return own.mac == message.sender_mac; };
+    if (std::ranges::none_of(links_, is_ours)) {
+      packets_.address_conflicts.add();
+    }
   } else {
     neighbors_.learn(message, link, now_ns_);
     for (std::size_t worker = 0; worker < hand_off_out_.size(); ++worker) {

@@ -199,7 +199,9 @@ TEST(AddressResolution, AClaimOnAVipIsCountedNotAnsweredAndNotLearned) {
 
 TEST(AddressResolution, OurOwnAnnouncementComingBackIsNoClaim) {
   Stand stand;
-  stand.receive_as_is(wan, test::arp({.sender_mac = own_mac(wan), .sender = "192.0.2.10"}));
+  for (const std::uint16_t port : {wan, lan}) {  // the same segment behind both
+    stand.receive_as_is(wan, test::arp({.sender_mac = own_mac(port), .sender = "192.0.2.10"}));
+  }
   stand.settle();
   EXPECT_EQ(stand.packets().address_conflicts.get(), 0u);
 }
