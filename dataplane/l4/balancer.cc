@@ -40,15 +40,22 @@ Balancer::Balancer(const BalancerSetup& setup)
       unreachable_limit_(unreachables_per_second, unreachables_per_second / 10) {}
 
 template <class Family>
-Verdict Balancer::handle(packet::PacketView& view, std::uint64_t hash) {
+Verdict Balancer::begin(packet::PacketView& view, std::uint64_t hash, Opening<Family>& opening) {
   if (const auto hit = table<Family>().find(view.tuple<Family>(), hash)) [[likely]] {
-    return on_hit<Family>(view, hit->flow, hit->side);
+    return on_hit<Family>(view, hit->flow, hit->side, opening);
   }
-  return on_miss<Family>(view);
+  return on_miss<Family>(view, opening);
 }
 
 template <class Family>
-Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from) {
+Verdict Balancer::handle(packet::PacketView& view, std::uint64_t hash) {
+  Opening<Family> opening;
+  const Verdict verdict = begin<Family>(view, hash, opening);
+  return verdict.kind == Verdict::Kind::opening ? finish<Family>(view, opening) : verdict;
+}
+
+template <class Family>
+Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, Opening<Family>& opening) {
   Flow<Family>& flow = table<Family>()[index];
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
@@ -59,7 +66,7 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from) {
     using namespace packet::tcp_flag;
     const bool plain = (segment.flags & (syn | fin | rst)) == 0 && flow.state() == FlowState::established;
     if (!plain) [[unlikely]] {
-      if (const auto verdict = on_tcp_event<Family>(view, index, from, segment)) {
+      if (const auto verdict = on_tcp_event<Family>(view, index, from, segment, opening)) {
         return *verdict;
       }
       if (from == Side::client && segment.has(syn) && flow.mode() == service::Mode::fullnat) {
@@ -102,13 +109,13 @@ neighbor::HopIndex Balancer::hop_of(Flow<Family>& flow, Side towards) {
 // A segment with SYN, FIN or RST, or any segment of a flow that is not established. Nothing: forward it.
 template <class Family>
 std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowIndex index, Side from,
-                                              const Segment& segment) {
+                                              const Segment& segment, Opening<Family>& opening) {
   Flow<Family>& flow = table<Family>()[index];
   const bool opens = from == Side::client && segment.has(packet::tcp_flag::syn) && !segment.has(packet::tcp_flag::ack);
   if (opens && flow.state() == FlowState::lingering) {
     // The client uses its port again: a new connection, decided anew.
     remove<Family>(index);
-    return on_miss<Family>(view);
+    return on_miss<Family>(view, opening);
   }
   if (opens && flow.state() == FlowState::syn_sent) {
     const service::Listener* listener = snapshot_->find(flow.listener);
@@ -117,7 +124,7 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
       // The server went down before it answered: the retransmitted SYN goes to another one.
       counters_.redispatched.add();
       remove<Family>(index);
-      return on_miss<Family>(view);
+      return on_miss<Family>(view, opening);
     }
   }
   if (!flow.half_open() && !is_plausible(flow, from, segment)) {
@@ -181,10 +188,12 @@ DropReason Balancer::why_no_hop(const Address& destination) const {
   return routed ? DropReason::neighbor_table_full : DropReason::no_route;
 }
 
+template Verdict Balancer::begin<packet::Ipv4>(packet::PacketView&, std::uint64_t, Opening<packet::Ipv4>&);
+template Verdict Balancer::begin<packet::Ipv6>(packet::PacketView&, std::uint64_t, Opening<packet::Ipv6>&);
 template Verdict Balancer::handle<packet::Ipv4>(packet::PacketView&, std::uint64_t);
 template Verdict Balancer::handle<packet::Ipv6>(packet::PacketView&, std::uint64_t);
-template Verdict Balancer::on_hit<packet::Ipv4>(packet::PacketView&, FlowIndex, Side);
-template Verdict Balancer::on_hit<packet::Ipv6>(packet::PacketView&, FlowIndex, Side);
+template Verdict Balancer::on_hit<packet::Ipv4>(packet::PacketView&, FlowIndex, Side, Opening<packet::Ipv4>&);
+template Verdict Balancer::on_hit<packet::Ipv6>(packet::PacketView&, FlowIndex, Side, Opening<packet::Ipv6>&);
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv4>(Flow<packet::Ipv4>&, Side);
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv6>(Flow<packet::Ipv6>&, Side);
 template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv4Address>(const packet::Ipv4Address&);

@@ -27,10 +27,22 @@
 
 namespace steelyard::l4 {
 
+// A flow between begin() and finish(): decided and counted, not in the table yet. `listener` is the snapshot's.
+template <class Family>
+struct Opening {
+  Flow<Family> flow;
+  const service::Listener* listener;
+  std::size_t server;  // place in the listener
+  std::uint64_t client_hash;
+  std::uint64_t server_hash;
+  neighbor::HopIndex hop;
+};
+
 // What is to be done with a packet.
 struct Verdict {
   enum class Kind : std::uint8_t {
     forward,    // rewritten; send it to `hop`
+    opening,    // it opens a flow; finish() it
     drop,       // `reason`
     hand_off,   // it belongs to `worker`
     ask_home,   // `worker` decides which server the client gets, and returns the packet to us
@@ -124,8 +136,22 @@ class Balancer {
   [[nodiscard]] const void* entry_line(std::uint32_t candidate) const {
     return table<Family>().entry_line(candidate);
   }
+  // `hash` is hash_of().
   template <class Family>
   [[nodiscard]] Verdict handle(packet::PacketView& view, std::uint64_t hash);
+
+  // handle() in two steps, for the packets of a burst that open flows: a new flow's server side is known only when its
+  // server is, and its place in the index is cold. begin() never says `forward` of such a packet but `opening`, and
+  // opening_line() is what finish() reads; finish() forwards or drops. Between the two the snapshot and the time stay
+  // the same, and a packet of the same hash waits until the flow is there.
+  template <class Family>
+  [[nodiscard]] Verdict begin(packet::PacketView& view, std::uint64_t hash, Opening<Family>& opening);
+  template <class Family>
+  [[nodiscard]] const void* opening_line(const Opening<Family>& opening) const {
+    return table<Family>().index_line(opening.server_hash);
+  }
+  template <class Family>
+  [[nodiscard]] Verdict finish(packet::PacketView& view, Opening<Family>& opening);
   // The fast path of handle(): a packet in the middle of a flow whose next hop is known is rewritten, and the hop is
   // returned. None (0): it was not such a packet, nothing was touched, and handle() is to be called. Defined in
   // forward_known.h, to be inlined into the worker's loop.
@@ -181,10 +207,10 @@ class Balancer {
 
   // balancer.cc: packets of known flows.
   template <class Family>
-  [[nodiscard]] Verdict on_hit(packet::PacketView& view, FlowIndex index, Side from);
+  [[nodiscard]] Verdict on_hit(packet::PacketView& view, FlowIndex index, Side from, Opening<Family>& opening);
   template <class Family>
   [[nodiscard]] std::optional<Verdict> on_tcp_event(packet::PacketView& view, FlowIndex index, Side from,
-                                                    const Segment& segment);
+                                                    const Segment& segment, Opening<Family>& opening);
   template <class Family>
   void change_state(FlowIndex index, FlowState next, Side from);
   template <class Family>
@@ -192,34 +218,41 @@ class Balancer {
 
   // opening.cc: packets without a flow.
   template <class Family>
-  [[nodiscard]] Verdict on_miss(packet::PacketView& view);
+  [[nodiscard]] Verdict on_miss(packet::PacketView& view, Opening<Family>& opening);
   template <class Family>
   [[nodiscard]] Verdict without_flow(const packet::PacketView& view);
   template <class Family>
+  [[nodiscard]] Verdict begin_decided(packet::PacketView& view, service::BackendId backend, Opening<Family>& opening);
+  template <class Family>
   [[nodiscard]] Verdict open_with(packet::PacketView& view, const service::Listener& listener,
-                                  std::optional<std::size_t> server);
+                                  std::optional<std::size_t> server, Opening<Family>& opening);
   template <class Family>
   [[nodiscard]] Verdict refuse(const packet::PacketView& view, packet::DropReason reason);
   template <class Family>
-  [[nodiscard]] Verdict open(packet::PacketView& view, const service::Listener& listener);
+  [[nodiscard]] Verdict open(packet::PacketView& view, const service::Listener& listener, Opening<Family>& opening);
   [[nodiscard]] std::optional<std::size_t> persistent_server(const service::Listener& listener,
                                                              const service::Address& client, service::WorkerId home);
   template <class Family>
-  [[nodiscard]] Verdict create(packet::PacketView& view, const service::Listener& listener, std::size_t server);
+  [[nodiscard]] Verdict prepare(packet::PacketView& view, const service::Listener& listener, std::size_t server,
+                                Opening<Family>& opening);
   template <class Family>
-  [[nodiscard]] std::optional<packet::DropReason> choose_server_side(Flow<Family>& flow,
-                                                                     const service::Listener& listener,
-                                                                     std::size_t& server);
+  [[nodiscard]] bool reserve_flow(bool tcp);
   template <class Family>
-  [[nodiscard]] bool free_tuple(const packet::Tuple<Family>& tuple);
+  void release_reserved(const Flow<Family>& flow);
+  template <class Family>
+  void count_connection(const Opening<Family>& opening, bool more);
+  template <class Family>
+  void set_server(Opening<Family>& opening, std::size_t place);
+  template <class Family>
+  [[nodiscard]] bool settle_server_side(Opening<Family>& opening);
+  template <class Family>
+  [[nodiscard]] bool free_tuple(const packet::Tuple<Family>& tuple, std::uint64_t hash);
   template <class Family>
   [[nodiscard]] std::optional<packet::DropReason> take_local_port(Flow<Family>& flow, packet::Sequence client_isn);
   template <class Family>
   void free_half_open_port();
   template <class Family>
   void give_back_port(const Flow<Family>& flow, std::uint32_t lingering_flow);
-  template <class Family>
-  [[nodiscard]] std::optional<FlowIndex> insert(const Flow<Family>& flow);
   template <class Family>
   [[nodiscard]] const service::Listener* listener_of(const packet::PacketView& view) const;
   [[nodiscard]] std::uint64_t next_random();

@@ -82,15 +82,23 @@ class FlowTable {
   [[nodiscard]] const Entry& operator[](FlowIndex flow) const { return entries_[flow.value]; }
   [[nodiscard]] FlowTimers<Entry>& timers() { return timers_; }
 
-  // Stores a copy of `flow`, found from both directions afterwards and in no timer list yet. Both tuples must be new to
-  // the table. Nothing when the table, or both buckets of one of the tuples, are full.
-  [[nodiscard]] std::optional<FlowIndex> insert(const Entry& flow) {
+  // Sets room for one flow aside: it counts in size() from now on. False: the table is full.
+  [[nodiscard]] bool reserve() {
     if (size_ == capacity_) {
-      return std::nullopt;
+      return false;
     }
+    ++size_;
+    return true;
+  }
+  void release_reserved() { --size_; }
+
+  // Stores a copy of `flow` in room that was reserved, found from both directions afterwards and in no timer list yet.
+  // Both tuples must be new to the table; the hashes are hash_of() them. Nothing when both buckets of one of the tuples
+  // are full; the room stays reserved then.
+  [[nodiscard]] std::optional<FlowIndex> insert_reserved(const Entry& flow, std::uint64_t client_hash,
+                                                         std::uint64_t server_hash) {
     const std::uint32_t slot = free_ != no_slot ? free_ : used_;
     const std::uint32_t next_free = free_ != no_slot ? entries_[slot].next : no_slot;
-    const std::uint64_t client_hash = hash_of(flow.client_side());
     const auto hash_of_value = [this](std::uint32_t value) {
       return hash_of(entries_[value >> 1U].tuple_from(side_of(value)));
     };
@@ -101,7 +109,7 @@ class FlowTable {
       entries_[slot].next = next_free;
       return std::nullopt;
     }
-    if (!index_.insert(hash_of(flow.server_side()), slot << 1U | 1U, hash_of_value)) {
+    if (!index_.insert(server_hash, slot << 1U | 1U, hash_of_value)) {
       index_.erase(client_hash, slot << 1U);
       entries_[slot].set_state(FlowState::free);
       entries_[slot].next = next_free;
@@ -111,7 +119,6 @@ class FlowTable {
       ++used_;
     }
     free_ = next_free;
-    ++size_;
     return FlowIndex{slot};
   }
 
@@ -127,10 +134,11 @@ class FlowTable {
     --size_;
   }
 
+  // Flows, and room reserved for some.
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   // Half-open flows: at most a quarter of the table (a SYN flood must leave room for those who complete). The balancer
-  // counts them as their states change.
+  // counts them as their states change, from the reservation on.
   [[nodiscard]] std::size_t half_open() const { return half_open_; }
   [[nodiscard]] std::size_t half_open_limit() const { return std::max<std::size_t>(1, capacity_ / 4); }
   void add_half_open() { ++half_open_; }

@@ -8,7 +8,8 @@
 namespace steelyard::l4 {
 
 template <class Family>
-inline neighbor::HopIndex Balancer::forward_known(packet::PacketView& view, std::uint32_t candidate) {
+[[gnu::always_inline]] inline neighbor::HopIndex Balancer::forward_known(packet::PacketView& view,
+                                                                         std::uint32_t candidate) {
   if (candidate == no_candidate) [[unlikely]] {
     return {};
   }

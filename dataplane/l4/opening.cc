@@ -63,11 +63,11 @@ const service::Listener* Balancer::listener_of(const packet::PacketView& view) c
 }
 
 template <class Family>
-Verdict Balancer::on_miss(packet::PacketView& view) {
+Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
   const auto tuple = view.tuple<Family>();
   if (const service::Listener* listener = listener_of<Family>(view); listener != nullptr) {
     const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
-    return owner == worker_ ? open<Family>(view, *listener) : Verdict::handed_off(owner);
+    return owner == worker_ ? open<Family>(view, *listener, opening) : Verdict::handed_off(owner);
   }
   const service::Address destination = to_service(tuple.destination);
   const std::uint16_t port = __builtin_bswap16(tuple.destination_port);
@@ -141,7 +141,7 @@ std::optional<std::size_t> Balancer::persistent_server(const service::Listener& 
 }
 
 template <class Family>
-Verdict Balancer::open(packet::PacketView& view, const service::Listener& listener) {
+Verdict Balancer::open(packet::PacketView& view, const service::Listener& listener, Opening<Family>& opening) {
   if (!opens_connection(view)) {
     return without_flow<Family>(view);
   }
@@ -155,21 +155,21 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
     return refuse<Family>(view, DropReason::listener_stopped);
   }
   if (listener.persistence_timeout.count() == 0) {
-    return open_with<Family>(view, listener, std::nullopt);
+    return open_with<Family>(view, listener, std::nullopt, opening);
   }
   const auto client = view.source<Family>();
   const service::WorkerId home = owner_of(client, 0);
   const auto known = persistent_server(listener, to_service(client), home);
   if (known) {
     counters_.persistence_hits.add();
-    return open_with<Family>(view, listener, known);
+    return open_with<Family>(view, listener, known, opening);
   }
   if (home != worker_) {
     counters_.persistence_asked_home.add();
     return {Verdict::Kind::ask_home, {}, {}, home, {}};
   }
   const Verdict decided = decide_for<Family>(view, worker_);
-  return decided.kind == Verdict::Kind::return_to ? open_decided<Family>(view, decided.backend) : decided;
+  return decided.kind == Verdict::Kind::return_to ? begin_decided<Family>(view, decided.backend, opening) : decided;
 }
 
 template <class Family>
@@ -191,22 +191,31 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
 }
 
 template <class Family>
-Verdict Balancer::open_decided(packet::PacketView& view, service::BackendId backend) {
+Verdict Balancer::begin_decided(packet::PacketView& view, service::BackendId backend, Opening<Family>& opening) {
   const service::Listener* listener = listener_of<Family>(view);
   if (listener == nullptr) {
     return Verdict::dropped(DropReason::unmatched);
   }
   const auto place = scheduler_of(*listener).find(*listener, backend);
-  return place ? open_with<Family>(view, *listener, place)
+  return place ? open_with<Family>(view, *listener, place, opening)
                : Verdict::dropped(DropReason::no_usable_server);  // removed meanwhile; a retry is decided anew
 }
 
 template <class Family>
+Verdict Balancer::open_decided(packet::PacketView& view, service::BackendId backend) {
+  Opening<Family> opening;
+  const Verdict verdict = begin_decided<Family>(view, backend, opening);
+  return verdict.kind == Verdict::Kind::opening ? finish<Family>(view, opening) : verdict;
+}
+
+template <class Family>
 Verdict Balancer::open_with(packet::PacketView& view, const service::Listener& listener,
-                            std::optional<std::size_t> server) {
+                            std::optional<std::size_t> server, Opening<Family>& opening) {
+  const auto tuple = view.tuple<Family>();
+  opening.client_hash = table<Family>().hash_of(tuple);
   // A retransmitted first packet may have been decided twice on its way over the home worker.
-  if (const auto hit = table<Family>().find(view.tuple<Family>())) {
-    return on_hit<Family>(view, hit->flow, hit->side);
+  if (const auto hit = table<Family>().find(tuple, opening.client_hash)) {
+    return on_hit<Family>(view, hit->flow, hit->side, opening);
   }
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
@@ -214,14 +223,69 @@ Verdict Balancer::open_with(packet::PacketView& view, const service::Listener& l
   if (!server) {
     server = scheduler_of(listener).pick(listener, load());
   }
-  return server ? create<Family>(view, listener, *server) : refuse<Family>(view, DropReason::no_usable_server);
+  return server ? prepare<Family>(view, listener, *server, opening)
+                : refuse<Family>(view, DropReason::no_usable_server);
+}
+
+// Room for one more flow, set aside; the oldest of those that need not stay gives way. False: there is none.
+template <class Family>
+bool Balancer::reserve_flow(bool tcp) {
+  FlowTable<Family>& flows = table<Family>();
+  constexpr std::uint32_t none = FlowTimers<Flow<Family>>::none;
+  if (tcp && flows.half_open() >= flows.half_open_limit()) {
+    const std::uint32_t oldest = flows.timers().oldest_half_open();
+    if (oldest == none) {
+      return false;  // all of them belong to this burst
+    }
+    counters_.half_open_replaced.add();
+    remove<Family>(FlowIndex{oldest});
+  }
+  if (flows.size() == flows.capacity() && flows.timers().oldest_lingering() != none) {
+    counters_.lingering_recycled.add();
+    remove<Family>(FlowIndex{flows.timers().oldest_lingering()});
+  }
+  if (!flows.reserve()) {
+    return false;
+  }
+  if (tcp) {
+    flows.add_half_open();
+  }
+  return true;
 }
 
 template <class Family>
-Verdict Balancer::create(packet::PacketView& view, const service::Listener& listener, std::size_t server) {
+void Balancer::release_reserved(const Flow<Family>& flow) {
+  table<Family>().release_reserved();
+  if (flow.half_open()) {
+    table<Family>().subtract_half_open();
+  }
+}
+
+// Counted where it is decided: the next packet of a burst, too, is decided by true loads.
+template <class Family>
+void Balancer::count_connection(const Opening<Family>& opening, bool more) {
+  service::Gauge& active = active_[opening.flow.backend];
+  more ? active.add() : active.subtract();
+  scheduler_of(*opening.listener).load_changed(*opening.listener, opening.flow.backend_id(), load());
+}
+
+template <class Family>
+void Balancer::set_server(Opening<Family>& opening, std::size_t place) {
+  const service::Server& chosen = opening.listener->servers[place];
+  opening.server = place;
+  opening.flow.server = from_service<Family>(chosen.address);
+  opening.flow.server_port = __builtin_bswap16(chosen.port);
+  opening.flow.backend = chosen.id.value & 0xffffffU;
+}
+
+// Everything about a new flow that needs no look at its server side's place in the index.
+template <class Family>
+Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& listener, std::size_t server,
+                          Opening<Family>& opening) {
   const auto tuple = view.tuple<Family>();
   const bool tcp = tuple.protocol == packet::protocol_tcp;
-  Flow<Family> flow{};
+  Flow<Family>& flow = opening.flow;
+  flow = {};
   flow.client = tuple.source;
   flow.vip = tuple.destination;
   flow.client_port = tuple.source_port;
@@ -230,70 +294,74 @@ Verdict Balancer::create(packet::PacketView& view, const service::Listener& list
   flow.mode_bits = static_cast<std::uint32_t>(listener.mode) & 3U;
   flow.listener = listener.id;
   flow.last_seen = tick_.low();
-
-  FlowTable<Family>& flows = table<Family>();
-  if (tcp && flows.half_open() >= flows.half_open_limit()) {
-    counters_.half_open_replaced.add();
-    remove<Family>(FlowIndex{flows.timers().oldest_half_open()});
-  }
-  if (flows.size() == flows.capacity() && flows.timers().oldest_lingering() != FlowTimers<Flow<Family>>::none) {
-    counters_.lingering_recycled.add();
-    remove<Family>(FlowIndex{flows.timers().oldest_lingering()});
-  }
-  if (flows.size() == flows.capacity()) {
-    return Verdict::dropped(DropReason::flow_table_full);
-  }
-  if (const auto refused = choose_server_side<Family>(flow, listener, server)) {
-    return Verdict::dropped(*refused);
-  }
+  opening.listener = &listener;
+  set_server<Family>(opening, server);
   const auto hop = next_hop(flow.server);
   if (!hop) {
-    return Verdict::dropped(why_no_hop(flow.server));  // no local port is taken yet
+    return Verdict::dropped(why_no_hop(flow.server));
   }
-  if (neighbors_[*hop].reachable) {
-    flow.server_hop = hop->value;
+  opening.hop = *hop;
+  if (!reserve_flow<Family>(tcp)) {
+    return Verdict::dropped(DropReason::flow_table_full);
   }
-  packet::ChecksumDelta extra;
-  if (tcp) {
-    const Segment segment = Segment::of(view);
-    if (listener.mode == service::Mode::fullnat) {
-      if (const auto refused = take_local_port<Family>(flow, segment.sequence)) {
-        return Verdict::dropped(*refused);
-      }
-      if (listener.strip_timestamps) {
-        strip_timestamps(view.l4, extra);
-      }
-    }
-    remember_first(flow, segment);
-  } else if (listener.mode == service::Mode::fullnat) {
-    if (const auto refused = take_local_port<Family>(flow, {})) {
+  const Segment segment = tcp ? Segment::of(view) : Segment{};
+  if (listener.mode == service::Mode::fullnat) {
+    if (const auto refused = take_local_port<Family>(flow, segment.sequence)) {
+      release_reserved<Family>(flow);
       return Verdict::dropped(*refused);
     }
+  } else {
+    flow.local = flow.client;
+    flow.local_port = flow.client_port;
   }
-  const auto index = flows.insert(flow);
+  if (tcp) {
+    remember_first(flow, segment);
+  }
+  opening.server_hash = table<Family>().hash_of(flow.server_side());
+  count_connection<Family>(opening, true);
+  return {Verdict::Kind::opening, {}, {}, {}, {}};
+}
+
+template <class Family>
+Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
+  Flow<Family>& flow = opening.flow;
+  FlowTable<Family>& flows = table<Family>();
+  const bool tcp = flow.state() != FlowState::udp;
+  if (flow.mode() == service::Mode::nat && !settle_server_side<Family>(opening)) {
+    count_connection<Family>(opening, false);
+    release_reserved<Family>(flow);
+    return Verdict::dropped(DropReason::reverse_tuple_collision);
+  }
+  if (neighbors_[opening.hop].reachable) {
+    flow.server_hop = opening.hop.value;
+  }
+  const auto index = flows.insert_reserved(flow, opening.client_hash, opening.server_hash);
   if (!index) {
+    count_connection<Family>(opening, false);
     give_back_port<Family>(flow, PortHistory::no_flow);
+    release_reserved<Family>(flow);
     return Verdict::dropped(DropReason::flow_table_full);
   }
   if (tcp) {
     flows.timers().append_half_open(*index);
-    flows.add_half_open();
   } else {
     flows.timers().schedule(*index, tick_, timeout_of<Family>(flow));
   }
   backends_[flow.backend].connections.add();
-  active_[flow.backend].add();
-  scheduler_of(listener).load_changed(listener, flow.backend_id(), load());
   counters_.flows_created.add();
   backends_[flow.backend].count(Side::client, view.l3_length);
-  rewrite(view, flows[*index], Side::client, extra);
-  return Verdict::forwarded(*hop);
+  packet::ChecksumDelta extra;
+  if (tcp && flow.mode() == service::Mode::fullnat && opening.listener->strip_timestamps) {
+    strip_timestamps(view.l4, extra);
+  }
+  rewrite(view, flow, Side::client, extra);
+  return Verdict::forwarded(opening.hop);
 }
 
 // May a flow take this tuple? An ended one that still holds it gives way.
 template <class Family>
-bool Balancer::free_tuple(const packet::Tuple<Family>& tuple) {
-  const auto hit = table<Family>().find(tuple);
+bool Balancer::free_tuple(const packet::Tuple<Family>& tuple, std::uint64_t hash) {
+  const auto hit = table<Family>().find(tuple, hash);
   if (!hit) {
     return true;
   }
@@ -305,35 +373,36 @@ bool Balancer::free_tuple(const packet::Tuple<Family>& tuple) {
   return true;
 }
 
-// Fills in the server's side. In `nat` mode the server sees the client's own address and port, so a client that uses
-// one port through two listeners can reach a given server only once, and a server that is a client itself cannot be
-// sent its own packets: then the next server is tried.
+// In `nat` mode the server sees the client's own address and port, so a client that uses one port through two listeners
+// can reach a given server only once, and a server that is a client itself cannot be sent its own packets: then the
+// next server is tried. False: none of those that were tried can have the flow.
 template <class Family>
-std::optional<DropReason> Balancer::choose_server_side(Flow<Family>& flow, const service::Listener& listener,
-                                                       std::size_t& server) {
-  std::array<std::size_t, max_server_tries> tried{};
-  std::size_t tries = 0;
-  for (std::optional<std::size_t> candidate = server; candidate;) {
-    const service::Server& chosen = listener.servers[*candidate];
-    flow.server = from_service<Family>(chosen.address);
-    flow.server_port = __builtin_bswap16(chosen.port);
-    flow.backend = chosen.id.value & 0xffffffU;
-    server = *candidate;
-    if (listener.mode == service::Mode::fullnat) {
-      return std::nullopt;  // the local side is chosen last, when nothing else can fail
-    }
-    flow.local = flow.client;
-    flow.local_port = flow.client_port;
-    if (!(flow.server == flow.client) && free_tuple<Family>(flow.server_side())) {
-      return std::nullopt;
-    }
-    tried[tries++] = *candidate;
-    if (tries == tried.size()) {
-      break;
-    }
-    candidate = scheduler_of(listener).pick_other(listener, std::span(tried).first(tries));
+bool Balancer::settle_server_side(Opening<Family>& opening) {
+  Flow<Family>& flow = opening.flow;
+  const auto fits = [&] {
+    return !(flow.server == flow.client) && free_tuple<Family>(flow.server_side(), opening.server_hash);
+  };
+  if (fits()) [[likely]] {
+    return true;
   }
-  return DropReason::reverse_tuple_collision;
+  std::array<std::size_t, max_server_tries - 1> tried{};
+  for (std::size_t tries = 0; tries < tried.size();) {
+    tried[tries++] = opening.server;
+    const auto other = scheduler_of(*opening.listener).pick_other(*opening.listener, std::span(tried).first(tries));
+    if (!other) {
+      return false;
+    }
+    count_connection<Family>(opening, false);
+    set_server<Family>(opening, *other);
+    count_connection<Family>(opening, true);
+    opening.server_hash = table<Family>().hash_of(flow.server_side());
+    const auto hop = next_hop(flow.server);
+    if (hop && fits()) {
+      opening.hop = *hop;
+      return true;
+    }
+  }
+  return false;
 }
 
 // Half-open flows must not keep the ports from those who complete their handshake: the oldest one that has a port gives
@@ -371,7 +440,6 @@ std::optional<DropReason> Balancer::take_local_port(Flow<Family>& flow, packet::
   }
   flow.local = from_service<Family>(pool_.address(choice->address));
   flow.local_port = __builtin_bswap16(choice->port);
-  __builtin_prefetch(table<Family>().index_line(table<Family>().hash_of(flow.server_side())));
   PortHistory& history = pool_.ports(choice->address).history(choice->port);
   if (history.flow.value != PortHistory::no_flow) {
     counters_.lingering_recycled.add();
@@ -413,8 +481,10 @@ void Balancer::give_back_port(const Flow<Family>& flow, std::uint32_t lingering_
   history.server = server_hash(key_, flow);
 }
 
-template Verdict Balancer::on_miss<packet::Ipv4>(packet::PacketView&);
-template Verdict Balancer::on_miss<packet::Ipv6>(packet::PacketView&);
+template Verdict Balancer::on_miss<packet::Ipv4>(packet::PacketView&, Opening<packet::Ipv4>&);
+template Verdict Balancer::on_miss<packet::Ipv6>(packet::PacketView&, Opening<packet::Ipv6>&);
+template Verdict Balancer::finish<packet::Ipv4>(packet::PacketView&, Opening<packet::Ipv4>&);
+template Verdict Balancer::finish<packet::Ipv6>(packet::PacketView&, Opening<packet::Ipv6>&);
 template Verdict Balancer::decide_for<packet::Ipv4>(packet::PacketView&, service::WorkerId);
 template Verdict Balancer::decide_for<packet::Ipv6>(packet::PacketView&, service::WorkerId);
 template Verdict Balancer::open_decided<packet::Ipv4>(packet::PacketView&, service::BackendId);

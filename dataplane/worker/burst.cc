@@ -1,4 +1,7 @@
 // A burst of packets through the three stages - parse, look up, act - and the ways on: a port, another worker, a drop.
+#include <algorithm>
+#include <utility>
+
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
@@ -44,22 +47,22 @@ bool is_addressed_to(const std::uint8_t* frame, const neighbor::MacAddress& mac)
 }
 
 // First stage: what sort of packet it is; for layer 4 its hash.
-[[gnu::always_inline]] inline void Worker::classify(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
+[[gnu::always_inline]] inline Worker::Mix Worker::classify(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
   packet::PacketView& view = pending.view;
   parse(packet, view);
-  pending.line = &pending;
   const auto* frame = rte_pktmbuf_mtod(packet, const std::uint8_t*);
   const bool to_us = is_addressed_to(frame, links_[link].mac);
   if (view.kind == PacketKind::l4 && to_us) [[likely]] {
     const auto hash = [&]<class Family>() {
       pending.hash = balancer_.hash_of<Family>(view);
       pending.line = balancer_.index_line<Family>(pending.hash);
+      return Family::is_v6 ? Mix::v6 : Mix::v4;
     };
-    view.is_v6 ? hash.template operator()<packet::Ipv6>() : hash.template operator()<packet::Ipv4>();
-    return;
+    return view.is_v6 ? hash.template operator()<packet::Ipv6>() : hash.template operator()<packet::Ipv4>();
   }
+  pending.line = &pending;
   if (view.kind == PacketKind::dropped || to_us) {
-    return;
+    return Mix::any;
   }
   if (!is_group_address(frame)) {
     view.kind = PacketKind::dropped;
@@ -68,55 +71,61 @@ bool is_addressed_to(const std::uint8_t* frame, const neighbor::MacAddress& mac)
     // Layer 4 answers nobody who called everybody (RFC 1122 section 3.2.2): that may be the kernel's.
     view.kind = PacketKind::other_ip;
   }
+  return Mix::any;
 }
 
-[[gnu::always_inline]] inline void Worker::prefetch_entries(std::span<const Pending> burst, bool any_v6) {
+// Calls visit<Family>() for a layer-4 packet. Packets mostly come in bursts of one family, which are not asked.
+template <Worker::Mix mix, class Visit>
+[[gnu::always_inline]] inline void Worker::if_layer4(const packet::PacketView& view, Visit&& visit) {
+  if (mix == Mix::any && view.kind != PacketKind::l4) [[unlikely]] {
+    return;
+  }
+  mix == Mix::v6 || (mix == Mix::any && view.is_v6) ? visit.template operator()<packet::Ipv6>()
+                                                    : visit.template operator()<packet::Ipv4>();
+}
+
+template <Worker::Mix mix>
+[[gnu::always_inline]] inline void Worker::prefetch_entries(std::span<const Pending> burst) {
 #pragma GCC unroll 8
   for (const Pending& pending : burst) {
     __builtin_prefetch(pending.line, 1);
   }
-  for (const Pending& pending : any_v6 ? burst : std::span<const Pending>{}) {
+  for (const Pending& pending : mix == Mix::v4 ? std::span<const Pending>{} : burst) {
     __builtin_prefetch(static_cast<const std::byte*>(pending.line) + 64, 1);  // an IPv6 entry has two lines
   }
 }
 
 // Second stage: which flow it may be.
-void Worker::look_up(std::span<Pending> burst) {
+template <Worker::Mix mix>
+[[gnu::always_inline]] inline void Worker::look_up(std::span<Pending> burst) {
 #pragma GCC unroll 8
   for (const Pending& pending : burst) {
     __builtin_prefetch(pending.line);
   }
   bool ask_second = false;
-  bool any_v6 = false;
   for (Pending& pending : burst) {
-    const auto find = [&]<class Family>() {
+    pending.ask_second = false;
+    if_layer4<mix>(pending.view, [&]<class Family>() {
       const l4::FlowIndexTable::Candidate found = balancer_.candidate<Family>(pending.line, pending.hash);
       pending.candidate = found.value;
       pending.ask_second = found.ask_second;
       pending.line = balancer_.entry_line<Family>(found.value);
-    };
-    if (pending.view.kind == PacketKind::l4) [[likely]] {
-      pending.view.is_v6 ? find.template operator()<packet::Ipv6>() : find.template operator()<packet::Ipv4>();
-      ask_second |= pending.ask_second;
-      any_v6 |= pending.view.is_v6;
-    } else {
-      pending.ask_second = false;
-    }
+    });
+    ask_second |= pending.ask_second;
   }
-  prefetch_entries(burst, any_v6);
+  prefetch_entries<mix>(burst);
   if (!ask_second) {
     return;
   }
   for (Pending& pending : burst) {
-    const auto find = [&]<class Family>() {
-      pending.candidate = balancer_.candidate_in_second<Family>(pending.hash);
-      pending.line = balancer_.entry_line<Family>(pending.candidate);
-    };
     if (pending.ask_second) {
-      pending.view.is_v6 ? find.template operator()<packet::Ipv6>() : find.template operator()<packet::Ipv4>();
+      if_layer4<mix>(pending.view, [&]<class Family>() {
+        pending.candidate = balancer_.candidate_in_second<Family>(pending.hash);
+        pending.line = balancer_.entry_line<Family>(pending.candidate);
+      });
     }
   }
-  prefetch_entries(burst, any_v6);
+  prefetch_entries<mix>(burst);
 }
 
 // Sends a packet, complete from its IP header on, to a next hop; queues it while that is not resolved.
@@ -139,19 +148,81 @@ void Worker::look_up(std::span<Pending> burst) {
 }
 
 // Third stage of a packet that is not in the middle of a known flow.
-void Worker::finish(rte_mbuf* packet, Pending& pending, std::uint16_t link) {
-  packet::PacketView& view = pending.view;
+void Worker::finish(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
+  packet::PacketView& view = pending_[place].view;
   if (view.kind == PacketKind::l4) {
-    // The note is a cache line of its own: only a packet that may go to somebody else needs it.
-    note_of(packet).hops = 0;
-    note_of(packet).port = link;
-    act(packet, view,
-        view.is_v6 ? balancer_.handle<packet::Ipv6>(view, pending.hash)
-                   : balancer_.handle<packet::Ipv4>(view, pending.hash));
+    view.is_v6 ? begin<packet::Ipv6>(packet, place, link) : begin<packet::Ipv4>(packet, place, link);
   } else if (view.kind == PacketKind::dropped) {
     drop(packet, view.drop);
   } else {
     handle_other(packet, view, link);
+  }
+}
+
+template <class Family>
+void Worker::begin(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
+  const std::uint64_t hash = pending_[place].hash;
+  const std::span others = std::span(openings_.entries).first(openings_.count);
+  auto& entry = openings_.entries[openings_.count];
+  entry = {hash, static_cast<std::uint8_t>(place),
+           std::ranges::any_of(others, [&](const auto& other) { return other.hash == hash; })};
+  if (entry.waits) {
+    ++openings_.count;
+    return;
+  }
+  packet::PacketView& view = pending_[place].view;
+  const l4::Verdict verdict = balancer_.begin<Family>(view, hash, openings_.opening<Family>(openings_.count));
+  if (verdict.kind == l4::Verdict::Kind::opening) {
+    ++openings_.count;
+    return;
+  }
+  act_on_received(packet, view, verdict, link);
+}
+
+// Fourth stage, of the packets that open flows: the second place of each in the index is asked for, as above.
+void Worker::finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link) {
+  const std::span entries = std::span(openings_.entries).first(std::exchange(openings_.count, 0));
+  std::array<const void*, burst_size> lines;
+  for (std::size_t at = 0; at < entries.size(); ++at) {
+    lines[at] = entries[at].waits                        ? &openings_
+                : pending_[entries[at].place].view.is_v6 ? balancer_.opening_line(openings_.v6[at])
+                                                         : balancer_.opening_line(openings_.v4[at]);
+  }
+  for (std::size_t at = 0; at < entries.size(); ++at) {
+    __builtin_prefetch(lines[at], 1);
+  }
+  for (std::size_t at = 0; at < entries.size(); ++at) {
+    packet::PacketView& view = pending_[entries[at].place].view;
+    const auto finish = [&]<class Family>() {
+      return entries[at].waits ? balancer_.handle<Family>(view, entries[at].hash)
+                               : balancer_.finish<Family>(view, openings_.opening<Family>(at));
+    };
+    act_on_received(
+        packets[entries[at].place], view,
+        view.is_v6 ? finish.template operator()<packet::Ipv6>() : finish.template operator()<packet::Ipv4>(), link);
+  }
+}
+
+// The stages after the first.
+template <Worker::Mix mix>
+void Worker::look_up_and_forward(std::span<rte_mbuf*> packets, std::uint16_t link) {
+  look_up<mix>(std::span(pending_).first(packets.size()));
+  std::uint64_t forwarded = 0;
+  for (std::size_t place = 0; place < packets.size(); ++place) {
+    packet::PacketView& view = pending_[place].view;
+    neighbor::HopIndex hop;
+    if_layer4<mix>(view,
+                   [&]<class Family>() { hop = balancer_.forward_known<Family>(view, pending_[place].candidate); });
+    if (hop.value != 0) [[likely]] {
+      ++forwarded;
+      forward(packets[place], hop);
+    } else {
+      finish(packets[place], place, link);
+    }
+  }
+  packets_.forwarded.add(forwarded);
+  if (openings_.count > 0) {
+    finish_openings(packets, link);
   }
 }
 
@@ -160,26 +231,30 @@ void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
     rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
     rte_prefetch0(rte_pktmbuf_mtod_offset(packet, void*, 64));
   }
+  unsigned seen = 0;
   for (std::size_t place = 0; place < packets.size(); ++place) {
-    classify(packets[place], pending_[place], link);
+    seen |= static_cast<unsigned>(classify(packets[place], pending_[place], link));
   }
-  look_up(std::span(pending_).first(packets.size()));
-  std::uint64_t forwarded = 0;
-  for (std::size_t place = 0; place < packets.size(); ++place) {
-    packet::PacketView& view = pending_[place].view;
-    neighbor::HopIndex hop;
-    if (view.kind == PacketKind::l4) [[likely]] {
-      hop = view.is_v6 ? balancer_.forward_known<packet::Ipv6>(view, pending_[place].candidate)
-                       : balancer_.forward_known<packet::Ipv4>(view, pending_[place].candidate);
-    }
-    if (hop.value != 0) [[likely]] {
-      ++forwarded;
-      forward(packets[place], hop);
-    } else {
-      finish(packets[place], pending_[place], link);
-    }
+  switch (static_cast<Mix>(seen)) {
+    case Mix::v4:
+      return look_up_and_forward<Mix::v4>(packets, link);
+    case Mix::v6:
+      return look_up_and_forward<Mix::v6>(packets, link);
+    case Mix::any:
+      return look_up_and_forward<Mix::any>(packets, link);
   }
-  packets_.forwarded.add(forwarded);
+  look_up_and_forward<Mix::any>(packets, link);
+}
+
+// The note is a cache line of its own: only a packet that may go to somebody else gets one.
+void Worker::act_on_received(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict,
+                             std::uint16_t link) {
+  using Kind = l4::Verdict::Kind;
+  if (verdict.kind != Kind::forward && verdict.kind != Kind::drop) {
+    note_of(packet).hops = 0;
+    note_of(packet).port = link;
+  }
+  act(packet, view, verdict);
 }
 
 void Worker::act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict) {
@@ -191,6 +266,9 @@ void Worker::act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& 
       return;
     case Kind::drop:
       drop(packet, verdict.reason);
+      return;
+    case Kind::opening:
+      drop(packet, DropReason::unmatched);  // never seen here: who began it finished it
       return;
     case Kind::hand_off:
       hand_off(packet, verdict.worker, PacketNote::Purpose::yours);

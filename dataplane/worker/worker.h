@@ -119,12 +119,47 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
     bool ask_second = false;
   };
 
+  // The packets of a burst that open flows, and those that wait for such a flow, in the order of their arrival.
+  struct OpeningPackets {
+    struct Entry {
+      std::uint64_t hash;
+      std::uint8_t place;  // in the burst
+      bool waits;          // for the flow of another entry; without an opening of its own
+    };
+    std::array<Entry, burst_size> entries;
+    std::array<l4::Opening<packet::Ipv4>, burst_size> v4;  // by place in `entries`
+    std::array<l4::Opening<packet::Ipv6>, burst_size> v6;
+    std::size_t count = 0;
+
+    template <class Family>
+    [[nodiscard]] l4::Opening<Family>& opening(std::size_t entry) {
+      if constexpr (Family::is_v6) {
+        return v6[entry];
+      } else {
+        return v4[entry];
+      }
+    }
+  };
+
+  // What is in a burst: layer 4 of one family alone, or anything. Bits, for a burst is what its packets are together.
+  enum class Mix : unsigned { v4 = 1, v6 = 2, any = 7 };
+
   // burst.cc
-  void classify(rte_mbuf* packet, Pending& pending, std::uint16_t link);
+  [[nodiscard]] Mix classify(rte_mbuf* packet, Pending& pending, std::uint16_t link);
+  template <Mix mix, class Visit>
+  static void if_layer4(const packet::PacketView& view, Visit&& visit);
+  template <Mix mix>
+  void look_up_and_forward(std::span<rte_mbuf*> packets, std::uint16_t link);
+  template <Mix mix>
   void look_up(std::span<Pending> burst);
-  static void prefetch_entries(std::span<const Pending> burst, bool any_v6);
-  void finish(rte_mbuf* packet, Pending& pending, std::uint16_t link);
+  template <Mix mix>
+  static void prefetch_entries(std::span<const Pending> burst);
+  void finish(rte_mbuf* packet, std::size_t place, std::uint16_t link);
+  template <class Family>
+  void begin(rte_mbuf* packet, std::size_t place, std::uint16_t link);
+  void finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link);
   void act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict);
+  void act_on_received(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict, std::uint16_t link);
   void handle_handed(rte_mbuf* packet);
   void forward(rte_mbuf* packet, neighbor::HopIndex hop);
   void transmit(rte_mbuf* packet, std::uint16_t link) {
@@ -172,6 +207,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses, each on every link
   l4::RateLimit echo_limit_;
   std::array<Pending, burst_size> pending_;  // of the burst at hand; a member, so that no burst begins by clearing it
+  OpeningPackets openings_;                  // the same
   neighbor::NeighborTable neighbors_;
   l4::Balancer balancer_;
   PacketCounters packets_;

@@ -2,10 +2,13 @@
 // ones of few clients, servers and listeners, so that they meet - and of pauses. After every packet: one that was
 // forwarded and came with right checksums leaves with right ones. At the end, after everything has expired: no flow, no
 // connection and no local port is left over.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "dataplane/l4/forward_known.h"
@@ -157,6 +160,9 @@ class World {
         default:
           (operation & 0x80U) != 0 ? formed<packet::Ipv6>(input) : formed<packet::Ipv4>(input);
       }
+      if ((operation & 0x40U) == 0 || held_.size() == most_held) {
+        end_burst();
+      }
     }
     // The longest timeout is 900 s; a flow that was just looked at is looked at once more.
     for (int step = 0; step < 50; ++step) {
@@ -190,6 +196,7 @@ class World {
   }
 
   void pass(std::uint64_t nanoseconds) {
+    end_burst();
     now_ += nanoseconds;
     balancer_->set_time(now_);
     for (int turn = 0; turn < 8 && balancer_->expire(flows) != 0; ++turn) {
@@ -202,7 +209,7 @@ class World {
     for (std::uint8_t& byte : frame) {
       byte = input.byte();
     }
-    (void)handle(frame, false);
+    handle(std::move(frame), false);
   }
 
   // A packet between one of 16 clients and a listener, or from a server back, with right checksums.
@@ -240,9 +247,7 @@ class World {
     }
     std::uint8_t* checksum = l4 + (tcp ? 16 : 6);
     packet::store(checksum, packet::l4_checksum<Family>(source, destination, protocol, {l4, length}));
-    if (handle(frame, true)) {
-      check<Family>(frame);
-    }
+    handle(std::move(frame), true);
   }
 
   template <class Family>
@@ -252,22 +257,24 @@ class World {
   }
 
   template <class Family>
-  static void check(std::vector<std::uint8_t>& frame) {
+  static void check(std::vector<std::uint8_t>& frame, bool formed) {
+    if (!formed) {
+      return;
+    }
     const packet::PacketView view = packet::parse(frame, frame.size(), {});
     require(view.kind == packet::PacketKind::l4);
     require(packet::l4_checksum<Family>(view.source<Family>(), view.destination<Family>(), view.protocol,
                                         {view.l4, view.l4_length}) == 0);
   }
 
-  // Whether it was forwarded.
-  bool handle(std::vector<std::uint8_t>& frame, bool formed) {
-    packet::PacketView view = packet::parse(frame, frame.size(), {});
+  void handle(std::vector<std::uint8_t> frame, bool formed) {
+    const packet::PacketView view = packet::parse(frame, frame.size(), {});
     require_the_short_way_agrees(frame, view);
     require(!formed || view.kind == packet::PacketKind::l4 || view.kind == packet::PacketKind::dropped);
-    if (view.kind != packet::PacketKind::l4) {
-      return false;
+    if (view.kind == packet::PacketKind::l4) {
+      view.is_v6 ? receive<packet::Ipv6>(std::move(frame), view, formed)
+                 : receive<packet::Ipv4>(std::move(frame), view, formed);
     }
-    return view.is_v6 ? forwards<packet::Ipv6>(view) : forwards<packet::Ipv4>(view);
   }
 
   // What the short parser takes, parse() takes, too, and says the same of it.
@@ -293,21 +300,53 @@ class World {
     return packet::load<std::uint16_t>(frame.data() + 12) == __builtin_bswap16(Family::ether_type);
   }
 
-  // As the worker does: the fast path, and what that does not know.
+  // As the worker does: the fast path, what that does not know, and at the end of a burst the flows that open. The
+  // packet of such a flow that has not opened yet ends the burst.
   template <class Family>
-  bool forwards(packet::PacketView& view) {
+  void receive(std::vector<std::uint8_t> frame, packet::PacketView view, bool formed) {
     const std::uint64_t hash = balancer_->hash_of<Family>(view);
     auto candidate = balancer_->candidate<Family>(balancer_->index_line<Family>(hash), hash);
     if (candidate.ask_second) {
       candidate.value = balancer_->candidate_in_second<Family>(hash);
     }
     if (balancer_->forward_known<Family>(view, candidate.value).value != 0) {
-      return true;
+      check<Family>(frame, formed);
+      return;
     }
-    const l4::Verdict verdict = balancer_->handle<Family>(view, hash);
+    if (std::ranges::any_of(held_, [&](const Held& held) { return held.hash == hash; })) {
+      end_burst();
+    }
+    l4::Opening<Family> opening;
+    const l4::Verdict verdict = balancer_->begin<Family>(view, hash, opening);
     require(verdict.kind != l4::Verdict::Kind::hand_off && verdict.kind != l4::Verdict::Kind::ask_home);
-    return verdict.kind == l4::Verdict::Kind::forward;
+    if (verdict.kind == l4::Verdict::Kind::opening) {
+      held_.push_back({std::move(frame), view, hash, formed, opening});
+    } else if (verdict.kind == l4::Verdict::Kind::forward) {
+      check<Family>(frame, formed);
+    }
   }
+
+  void end_burst() {
+    for (Held& held : held_) {
+      const auto finish = [&]<class Family>(l4::Opening<Family>& opening) {
+        if (balancer_->finish<Family>(held.view, opening).kind == l4::Verdict::Kind::forward) {
+          check<Family>(held.frame, held.formed);
+        }
+      };
+      std::visit(finish, held.opening);
+    }
+    held_.clear();
+  }
+
+  // A flow that opens, until its burst ends.
+  struct Held {
+    std::vector<std::uint8_t> frame;
+    packet::PacketView view;
+    std::uint64_t hash;
+    bool formed;
+    std::variant<l4::Opening<packet::Ipv4>, l4::Opening<packet::Ipv6>> opening;
+  };
+  static constexpr std::size_t most_held = 32;
 
   packet::HashKey key_{{0x0123456789abcdef, 0xfedcba9876543210, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f0}};
   service::Snapshot snapshot_;
@@ -322,6 +361,7 @@ class World {
   Memory memory_v4_;
   Memory memory_v6_;
   std::uint64_t now_ = second;
+  std::vector<Held> held_;
   std::unique_ptr<l4::Balancer> balancer_;
 };
 

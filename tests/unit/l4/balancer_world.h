@@ -47,6 +47,8 @@ using std::chrono_literals::operator""ms;
       return "ask worker " + std::to_string(verdict.worker.value);
     case Verdict::Kind::return_to:
       return "server " + std::to_string(verdict.backend.value) + " for worker " + std::to_string(verdict.worker.value);
+    case Verdict::Kind::opening:
+      return "opening";
     case Verdict::Kind::unclaimed:
       break;
   }

@@ -33,10 +33,12 @@ class FlowTables : public testing::Test {
   }
   // In a list, as every flow of a balancer is.
   std::optional<FlowIndex> insert(const Flow<Family>& made) {
-    const auto index = table.insert(made);
-    if (index) {
-      table.timers().append_lingering(*index);
+    if (!table.reserve()) {
+      return std::nullopt;
     }
+    const auto index =
+        table.insert_reserved(made, table.hash_of(made.client_side()), table.hash_of(made.server_side()));
+    index ? table.timers().append_lingering(*index) : table.release_reserved();
     return index;
   }
 

@@ -18,6 +18,8 @@ using test::own_mac;
 using test::Scene;
 using test::Stand;
 using test::wan;
+using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using namespace std::chrono_literals;
@@ -84,6 +86,67 @@ TYPED_TEST(Forwarding, PacketsWaitForTheirNeighbourAndLeaveInOrder) {
     before = __builtin_bswap16(ends.source_port);
   }
   EXPECT_GE(std::min(last[0], last[1]), 9);
+}
+
+// Eight datagrams of one client come in one burst, before there is a flow: it takes one turn of the rotation, not
+// eight.
+TYPED_TEST(Forwarding, ThePacketsOfOneNewFlowInOneBurstMakeOneFlow) {
+  Stand stand;
+  for (std::uint16_t client = 1; client <= 2; ++client) {
+    this->forwarded(stand, first_packet<TypeParam>(test::datagram_port, client));  // both servers are known now
+  }
+  std::array<std::vector<std::uint8_t>, 2> servers;
+  for (std::uint16_t client = 0; client < 2; ++client) {
+    for (std::size_t payload = 1; payload <= 8; ++payload) {
+      const auto ends = test::tuple<TypeParam>(packet::protocol_udp, Scene<TypeParam>::client,
+                                               static_cast<std::uint16_t>(5'000 + client), Scene<TypeParam>::vip,
+                                               test::datagram_port);
+      stand.receive(wan, test::udp(ends, {.payload = payload}));
+    }
+  }
+  stand.turn();
+  std::size_t expected_payload = 1;
+  for (Frame& frame : stand.sent(lan)) {
+    const auto view = frame.parse();
+    EXPECT_EQ(view.l4_length, 8 + expected_payload) << "order";
+    expected_payload = expected_payload % 8 + 1;
+    const auto ends = view.template tuple<TypeParam>();
+    servers.at(__builtin_bswap16(ends.source_port) - 5'000U).push_back(ends.destination.bytes().back());
+  }
+  for (const auto& of_one_client : servers) {
+    EXPECT_THAT(of_one_client, AllOf(SizeIs(8), Each(of_one_client.at(0))));
+  }
+  EXPECT_NE(servers[0].at(0), servers[1].at(0));
+  EXPECT_EQ(stand.worker().balancer_counters().flows_created.get(), 4u);
+}
+
+TYPED_TEST(Forwarding, ASynThatComesTwiceInOneBurstOpensOneConnection) {
+  for (const std::uint16_t port : {test::nat_port, test::fullnat_port, test::persistent_port}) {
+    Stand stand;
+    for (int copy = 0; copy < 2; ++copy) {
+      stand.receive(wan, first_packet<TypeParam>(port));
+    }
+    stand.resolve();
+    auto sent = stand.sent(lan);
+    ASSERT_THAT(sent, SizeIs(2));
+    EXPECT_EQ(sent[0].bytes, sent[1].bytes);
+    EXPECT_EQ(stand.worker().balancer_counters().flows_created.get(), 1u);
+  }
+}
+
+// Both families and what is no layer 4 at all.
+TYPED_TEST(Forwarding, AMixedBurstIsHandledPacketByPacket) {
+  Stand stand;
+  for (std::uint16_t port = 1; port <= 4; ++port) {
+    stand.receive(wan, first_packet<Ipv4>(test::nat_port, port));
+    stand.receive(wan, test::echo_request<TypeParam>(Scene<TypeParam>::client, Scene<TypeParam>::vip));
+    stand.receive(wan, first_packet<Ipv6>(test::fullnat_port, port));
+    stand.receive(wan, first_packet<TypeParam>(test::datagram_port, port));
+  }
+  stand.resolve();
+  EXPECT_THAT(stand.sent(lan), SizeIs(12));
+  EXPECT_THAT(stand.sent(wan), SizeIs(4)) << "echo replies";
+  EXPECT_EQ(stand.all_drops(), 0u);
 }
 
 TYPED_TEST(Forwarding, SixtyFourPacketsWaitForANeighbourAndTheRestIsDroppedByName) {
