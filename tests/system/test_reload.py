@@ -67,7 +67,9 @@ class Reload(SystemCase):
             steelyard.reload(variant(original, family, number))
             talk.check()
             time.sleep(max(0.0, began + (number + 1) * 0.9 * SECONDS / RELOADS - time.monotonic()))
-        self.assertTrue(download.running(), "the download was meant to last as long as the reloads")
+            if not download.running():  # on a slow machine the reloads take longer than one lasts
+                self.assertEqual(download.finish(timeout=SECONDS), content)
+                download = Download(self.client, family.vip(), 80, "/slow/file")
         self.assertEqual(download.finish(timeout=SECONDS), content)
         talk.finish()
         self.assertLessEqual(stream.lost, max(1, stream.sent // 100), f"of {stream.sent} datagrams")
