@@ -143,7 +143,7 @@ class Balancer {
   // handle() in two steps, for the packets of a burst that open flows: a new flow's server side is known only when its
   // server is, and its place in the index is cold. begin() never says `forward` of such a packet but `opening`, and
   // opening_line() is what finish() reads; finish() forwards or drops. Between the two the snapshot and the time stay
-  // the same, and a packet of the same hash waits until the flow is there.
+  // the same, and a packet with the flow's hash, or with its server side's, waits until the flow is there.
   template <class Family>
   [[nodiscard]] Verdict begin(packet::PacketView& view, std::uint64_t hash, Opening<Family>& opening);
   template <class Family>

@@ -164,15 +164,18 @@ void Worker::begin(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
   const std::uint64_t hash = pending_[place].hash;
   const std::span others = std::span(openings_.entries).first(openings_.count);
   auto& entry = openings_.entries[openings_.count];
-  entry = {hash, static_cast<std::uint8_t>(place),
-           std::ranges::any_of(others, [&](const auto& other) { return other.hash == hash; })};
+  entry = {hash, hash, static_cast<std::uint8_t>(place), std::ranges::any_of(others, [&](const auto& other) {
+             return other.hash == hash || other.server_hash == hash;
+           })};
   if (entry.waits) {
     ++openings_.count;
     return;
   }
   packet::PacketView& view = pending_[place].view;
-  const l4::Verdict verdict = balancer_.begin<Family>(view, hash, openings_.opening<Family>(openings_.count));
+  l4::Opening<Family>& opening = openings_.opening<Family>(openings_.count);
+  const l4::Verdict verdict = balancer_.begin<Family>(view, hash, opening);
   if (verdict.kind == l4::Verdict::Kind::opening) {
+    entry.server_hash = opening.server_hash;
     ++openings_.count;
     return;
   }

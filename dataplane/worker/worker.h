@@ -123,8 +123,9 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   struct OpeningPackets {
     struct Entry {
       std::uint64_t hash;
-      std::uint8_t place;  // in the burst
-      bool waits;          // for the flow of another entry; without an opening of its own
+      std::uint64_t server_hash;  // of the packets that its server will send
+      std::uint8_t place;         // in the burst
+      bool waits;                 // for the flow of another entry; without an opening of its own
     };
     std::array<Entry, burst_size> entries;
     std::array<l4::Opening<packet::Ipv4>, burst_size> v4;  // by place in `entries`

@@ -134,6 +134,25 @@ TYPED_TEST(Forwarding, ASynThatComesTwiceInOneBurstOpensOneConnection) {
   }
 }
 
+// On one link for all: a server sends in the burst that opens the flow, as it does to a client that it knows from
+// before.
+TYPED_TEST(Forwarding, AServersPacketFindsTheFlowThatItsBurstOpens) {
+  using S = Scene<TypeParam>;
+  Stand stand;
+  for (std::uint16_t client = 1; client <= 2; ++client) {
+    this->forwarded(stand, first_packet<TypeParam>(test::datagram_port, client));
+  }
+  stand.receive(wan, first_packet<TypeParam>(test::datagram_port, 6'000));
+  for (const char* server : {S::server, S::other_server}) {
+    stand.receive(wan,
+                  test::udp(test::tuple<TypeParam>(packet::protocol_udp, server, test::server_port, S::client, 6'000),
+                            {.payload = 30}));
+  }
+  stand.resolve();
+  EXPECT_THAT(stand.sent(wan), SizeIs(1)) << "the chosen server's";
+  EXPECT_EQ(stand.drops(DropReason::no_flow), 1u) << "the other's";
+}
+
 // Both families and what is no layer 4 at all.
 TYPED_TEST(Forwarding, AMixedBurstIsHandledPacketByPacket) {
   Stand stand;
