@@ -113,7 +113,7 @@ class Reload(SystemCase):
         """What was configured, without what moves by itself."""
         if isinstance(status, dict):
             moving = ("health", "unknown", "connections", "since", "last", "checked", "uptime", "generation", "result")
-            moving += ("success", "failure")
+            moving += ("success", "failure", "down", "local_error")
             return {k: self.shape(v) for k, v in status.items() if not any(word in k for word in moving)}
         return [self.shape(inner) for inner in status] if isinstance(status, list) else status
 
