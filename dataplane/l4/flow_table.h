@@ -76,7 +76,6 @@ class FlowTable {
     }
     return Hit{FlowIndex{found >> 1U}, side_of(found)};
   }
-  [[nodiscard]] std::optional<Hit> find(const PacketTuple& tuple) const { return find(tuple, hash_of(tuple)); }
 
   [[nodiscard]] Entry& operator[](FlowIndex flow) { return entries_[flow.value]; }
   [[nodiscard]] const Entry& operator[](FlowIndex flow) const { return entries_[flow.value]; }

@@ -1,4 +1,5 @@
-// A burst of packets through the three stages - parse, look up, act - and the ways on: a port, another worker, a drop.
+// A burst of packets through its stages - parse, look up, act, finish the flows that open - and the ways on: a port,
+// another worker, a drop.
 #include <algorithm>
 #include <utility>
 
