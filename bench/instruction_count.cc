@@ -93,8 +93,10 @@ void picks(service::Scheduler kind, const std::string& name) {
 
 void run() {
   Machine machine(nic::Hugepages::off, memory_mib, packets_a_workload);
-  for (const service::Mode mode : {service::Mode::nat, service::Mode::fullnat}) {
-    const std::string name = mode == service::Mode::nat ? "nat" : "fullnat";
+  const std::array modes{std::pair{service::Mode::nat, "nat"}, std::pair{service::Mode::fullnat, "fullnat"},
+                         std::pair{service::Mode::dr, "dr"}};
+  for (const auto& [mode, word] : modes) {
+    const std::string name = word;
     established<packet::Ipv4>(machine, mode, name + "_ipv4");
     established<packet::Ipv6>(machine, mode, name + "_ipv6");
     opening<packet::Ipv4>(machine, mode, name + "_ipv4");

@@ -92,6 +92,7 @@ Stand<Family>::Stand(Machine& machine, const StandPlan& plan)
       capacity_(plan.established + plan.established / 16 + 4 * (plan.further + introductions)),
       table_bytes_(l4::FlowTable<Family>::memory_needed(capacity_)),
       full_nat_(plan.mode == service::Mode::fullnat),
+      direct_(service::is_one_sided(plan.mode)),
       memory_(allocate(table_bytes_)),
       other_memory_(allocate(l4::FlowTable<packet::Ipv6>::memory_needed(smallest_table))),
       choices_(plan.established) {
@@ -128,7 +129,7 @@ std::shared_ptr<const service::Snapshot> Stand<Family>::make_snapshot(const Stan
   for (std::uint32_t number = 0; number < servers; ++number) {
     service::Server server;
     server.address = service_address<Family>(host::server + number);
-    server.port = server_port;
+    server.port = direct_ ? vip_port : server_port;
     server.id = {number};
     listener->servers.push_back(server);
     endpoints.push_back({server.address, server.port, service::Protocol::tcp});
@@ -140,7 +141,7 @@ std::shared_ptr<const service::Snapshot> Stand<Family>::make_snapshot(const Stan
   const std::array<service::Address, 1> vips{listener->key.address};
   snapshot->index = std::make_shared<service::ListenerIndex>(entries);
   snapshot->nat_servers = std::make_shared<service::EndpointSet>(
-      full_nat_ ? std::span<const service::VipKey>{} : std::span<const service::VipKey>(endpoints));
+      full_nat_ || direct_ ? std::span<const service::VipKey>{} : std::span<const service::VipKey>(endpoints));
   snapshot->vips = std::make_shared<service::AddressSet>(vips);
   service::Route route;
   route.destination = {service_address<Family>(0), Family::is_v6 ? std::uint8_t{64} : std::uint8_t{8}};
@@ -251,7 +252,7 @@ void Stand<Family>::write_syn(rte_mbuf* packet, std::uint64_t flow) {
 
 template <class Family>
 void Stand<Family>::write_established(rte_mbuf* packet, std::uint64_t flow, l4::Side from) {
-  if (from == l4::Side::client) {
+  if (from == l4::Side::client || direct_) {
     write(packet, {client_side(flow), client_isn(flow) + 1, server_isn(flow) + 1, packet::tcp_flag::ack});
     return;
   }
@@ -295,6 +296,10 @@ void Stand<Family>::introduce() {
     tuple.source_port = __builtin_bswap16(introduction_port + 8 * servers);
     write(syn, {tuple, client_isn(client), {}, packet::tcp_flag::syn});
     receive_one(syn);
+    if (direct_) {
+      flush();
+      continue;
+    }
     const Choice choice = choice_in(syn, client);
     rte_mbuf* answer = generated();
     write(answer, {server_side(client, choice), server_isn(client), client_isn(client) + (choice.sequence_delta + 1),
@@ -321,15 +326,18 @@ void Stand<Family>::establish(std::size_t flows) {
     for (std::size_t place = 0; place < packets.size(); ++place) {
       choices_[base + place] = choice_in(packets[place], base + place);
     }
-    exchange([this](rte_mbuf* packet, std::uint64_t flow) {
-      const Choice& choice = choices_[flow];
-      write(packet, {server_side(flow, choice), server_isn(flow), client_isn(flow) + (choice.sequence_delta + 1),
-                     packet::tcp_flag::syn | packet::tcp_flag::ack});
-    });
+    if (!direct_) {
+      exchange([this](rte_mbuf* packet, std::uint64_t flow) {
+        const Choice& choice = choices_[flow];
+        write(packet, {server_side(flow, choice), server_isn(flow), client_isn(flow) + (choice.sequence_delta + 1),
+                       packet::tcp_flag::syn | packet::tcp_flag::ack});
+      });
+    }
     exchange([this](rte_mbuf* packet, std::uint64_t flow) { write_established(packet, flow, l4::Side::client); });
   }
-  if (const std::uint64_t done = forwarded() - before; done != 3 * flows) {
-    throw std::runtime_error("of " + std::to_string(3 * flows) + " handshake packets only " + std::to_string(done) +
+  const std::uint64_t expected = (direct_ ? 2 : 3) * flows;
+  if (const std::uint64_t done = forwarded() - before; done != expected) {
+    throw std::runtime_error("of " + std::to_string(expected) + " handshake packets only " + std::to_string(done) +
                              " were forwarded");
   }
 }

@@ -68,7 +68,8 @@ class Stand {
   Stand(const Stand&) = delete;
   Stand& operator=(const Stand&) = delete;
 
-  // Headers of an established flow's data or acknowledgment, from the client or from the server.
+  // Headers of an established flow's data or acknowledgment, from the client or, where it answers through us, from the
+  // server.
   void write_established(rte_mbuf* packet, std::uint64_t flow, l4::Side from);
   // The first packet of flow number `flow`.
   void write_syn(rte_mbuf* packet, std::uint64_t flow);
@@ -124,6 +125,7 @@ class Stand {
   std::size_t capacity_;
   std::size_t table_bytes_;
   bool full_nat_;
+  bool direct_;  // one-sided
   std::unique_ptr<std::byte, FreeMemory> memory_;
   std::unique_ptr<std::byte, FreeMemory> other_memory_;  // of the other family, without flows
   packet::HashKey key_{{0x243f6a8885a308d3U, 0x13198a2e03707344U, 0xa4093822299f31d0U, 0x082efa98ec4e6c89U}};

@@ -95,7 +95,15 @@ std::string_view to_string(Protocol protocol) {
 }
 
 std::string_view to_string(Mode mode) {
-  return mode == Mode::nat ? "nat" : "fullnat";
+  switch (mode) {
+    case Mode::nat:
+      return "nat";
+    case Mode::fullnat:
+      return "fullnat";
+    case Mode::dr:
+      return "dr";
+  }
+  return "?";
 }
 
 std::string_view to_string(Scheduler scheduler) {

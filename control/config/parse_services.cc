@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::array protocol_choices{Choice<Protocol>{"tcp", Protocol::tcp}, Choice<Protocol>{"udp", Protocol::udp}};
 constexpr std::array<std::string_view, 2> later_protocols{"http", "https"};
-constexpr std::array mode_choices{Choice<Mode>{"nat", Mode::nat}, Choice<Mode>{"fullnat", Mode::fullnat}};
-constexpr std::array<std::string_view, 2> later_modes{"dr", "tunnel"};
+constexpr std::array mode_choices{Choice<Mode>{"nat", Mode::nat}, Choice<Mode>{"fullnat", Mode::fullnat},
+                                  Choice<Mode>{"dr", Mode::dr}};
+constexpr std::array<std::string_view, 1> later_modes{"tunnel"};
 constexpr std::array scheduler_choices{Choice<Scheduler>{"wrr", Scheduler::wrr},
                                        Choice<Scheduler>{"wlc", Scheduler::wlc},
                                        Choice<Scheduler>{"rr", Scheduler::rr}};
@@ -205,7 +206,7 @@ Listener read_listener(const Node& node, Report& report) {
   map.boolean("strip_timestamps", listener.strip_timestamps);
   if (has_protocol && listener.protocol == Protocol::udp) {
     map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
-  } else if ((has_mode || !map.has("mode")) && listener.mode == Mode::nat) {
+  } else if ((has_mode || !map.has("mode")) && listener.mode != Mode::fullnat) {
     map.has_no_effect("strip_timestamps", "only mode fullnat uses it");
   }
   listener.health_check = HealthCheck::for_protocol(listener.protocol);

@@ -92,6 +92,8 @@ std::string_view state_name(l4::FlowState state) {
       return "closing";
     case l4::FlowState::lingering:
       return "lingering";
+    case l4::FlowState::client_closed:
+      return "client_closed";
   }
   return "free";
 }

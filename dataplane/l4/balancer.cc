@@ -76,7 +76,7 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
         }
       }
     } else {
-      remember(flow, from, segment);
+      flow.one_sided() ? remember_one_sided(flow, segment) : remember(flow, from, segment);
       flow.last_seen = tick_.low();
     }
   } else {
@@ -87,7 +87,7 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
     return Verdict::dropped(why_no_hop(from == Side::client ? flow.server : flow.client));
   }
   backends_[flow.backend].count(from, view.l3_length);
-  rewrite(view, flow, from, extra);
+  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, from, extra);
   return Verdict::forwarded(hop);
 }
 
@@ -112,16 +112,17 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
                                               const Segment& segment, Opening<Family>& opening) {
   Flow<Family>& flow = table<Family>()[index];
   const bool opens = from == Side::client && segment.has(packet::tcp_flag::syn) && !segment.has(packet::tcp_flag::ack);
-  if (opens && flow.state() == FlowState::lingering) {
+  if (opens && !flow.counts()) {
     // The client uses its port again: a new connection, decided anew.
     remove<Family>(index);
     return on_miss<Family>(view, opening);
   }
-  if (opens && flow.state() == FlowState::syn_sent) {
+  if (opens && (flow.state() == FlowState::syn_sent || flow.one_sided())) {
     const service::Listener* listener = snapshot_->find(flow.listener);
     const auto place = listener != nullptr ? scheduler_of(*listener).find(*listener, flow.backend_id()) : std::nullopt;
     if (place && !listener->state->states[*place].up.load(std::memory_order_relaxed)) {
-      // The server went down before it answered: the retransmitted SYN goes to another one.
+      // The server went down before it answered, or, as it has taken its leave without us, before the client uses its
+      // port again: the SYN goes to another one.
       counters_.redispatched.add();
       remove<Family>(index);
       return on_miss<Family>(view, opening);
@@ -130,8 +131,8 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
   if (!flow.half_open() && !is_plausible(flow, from, segment)) {
     return std::nullopt;  // forged or stray: its receiver judges it, our view of the connection stays
   }
-  const FlowState next = next_state(flow, from, segment);
-  remember(flow, from, segment);
+  const FlowState next = flow.one_sided() ? next_state_one_sided(flow, segment) : next_state(flow, from, segment);
+  flow.one_sided() ? remember_one_sided(flow, segment) : remember(flow, from, segment);
   if (next != flow.state()) {
     change_state<Family>(index, next, from);
   } else if (!flow.half_open() && next != FlowState::lingering) {
@@ -150,11 +151,13 @@ void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
     return;
   }
   if (next == FlowState::half_closed) {
-    flow.first_fin = first_fin_of(from) & 3U;
+    flow.set_first_fin(first_fin_of(from));
   }
-  if (next == FlowState::lingering) {
-    close_books<Family>(flow);
-    give_back_port<Family>(flow, index.value);
+  if (next == FlowState::lingering || next == FlowState::client_closed) {
+    if (flow.counts()) {
+      close_books<Family>(flow);
+      give_back_port<Family>(flow, index.value);
+    }
   } else if (was_half_open) {
     flows.subtract_half_open();
   }

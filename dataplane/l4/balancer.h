@@ -165,6 +165,11 @@ class Balancer {
   template <class Family>
   [[nodiscard]] Verdict open_decided(packet::PacketView& view, service::BackendId backend);
 
+  // An ICMP error (is_icmp_error()) about a packet that we have sent for one side of a flow: turned into one about what
+  // that side has sent, and on its way to it. Unclaimed: it is not about a service of ours.
+  template <class Family>
+  [[nodiscard]] Verdict translate_error(packet::PacketView& view);
+
   // Ends what has been idle for too long; at most `budget` flows a call. Once a loop turn.
   // Returns how many it looked at.
   std::size_t expire(std::size_t budget);
@@ -205,6 +210,9 @@ class Balancer {
     return const_cast<Balancer*>(this)->table<Family>();
   }
 
+  template <class Family>
+  [[nodiscard]] neighbor::HopIndex pass_known(const packet::PacketView& view, Flow<Family>& flow, std::uint16_t hop);
+
   // balancer.cc: packets of known flows.
   template <class Family>
   [[nodiscard]] Verdict on_hit(packet::PacketView& view, FlowIndex index, Side from, Opening<Family>& opening);
@@ -215,6 +223,11 @@ class Balancer {
   void change_state(FlowIndex index, FlowState next, Side from);
   template <class Family>
   [[nodiscard]] neighbor::HopIndex hop_of(Flow<Family>& flow, Side towards);
+
+  template <class Family>
+  [[nodiscard]] std::optional<service::WorkerId> owner_of_error(const packet::Tuple<Family>& sent) const;
+  template <class Family>
+  [[nodiscard]] Verdict pass_error(const packet::PacketView& view, const typename Family::Address& sender);
 
   // opening.cc: packets without a flow.
   template <class Family>
@@ -254,7 +267,9 @@ class Balancer {
   template <class Family>
   void give_back_port(const Flow<Family>& flow, std::uint32_t lingering_flow);
   template <class Family>
-  [[nodiscard]] const service::Listener* listener_of(const packet::PacketView& view) const;
+  [[nodiscard]] const service::Listener* listener_of(const packet::Tuple<Family>& tuple) const;
+  template <class Family>
+  [[nodiscard]] std::optional<service::WorkerId> owner_of_unknown(const packet::Tuple<Family>& tuple) const;
   [[nodiscard]] std::uint64_t next_random();
   [[nodiscard]] std::uint32_t now_seconds() const { return static_cast<std::uint32_t>(now_ns_ / 1'000'000'000U); }
 
@@ -271,8 +286,9 @@ class Balancer {
   std::size_t expire_queues(std::size_t budget);
   template <class Family>
   [[nodiscard]] std::uint32_t timeout_of(const Flow<Family>& flow) const;
+  // Sends it to the next hop towards an address: in `dr` mode not the one that it bears.
   template <class Family>
-  void send_reset(const packet::TcpControl<Family>& reset);
+  void send_reset(const packet::TcpControl<Family>& reset, const typename Family::Address& towards);
 
   // The listener's scheduler, brought up to date with its servers and their health.
   [[nodiscard]] schedule::Scheduler& scheduler_of(const service::Listener& listener);

@@ -27,6 +27,7 @@ std::uint32_t Balancer::timeout_of(const Flow<Family>& flow) const {
     case FlowState::udp:
       return seconds(listener != nullptr ? listener->udp_timeout : std::chrono::seconds{90}) * Tick::per_second;
     case FlowState::half_closed:
+    case FlowState::client_closed:
       return std::min(established, half_closed_seconds) * Tick::per_second;
     case FlowState::closing:
       return closing_seconds * Tick::per_second;
@@ -55,7 +56,7 @@ void Balancer::close_books(Flow<Family>& flow) {
 template <class Family>
 void Balancer::remove(FlowIndex index) {
   Flow<Family>& flow = table<Family>()[index];
-  if (flow.state() != FlowState::lingering) {
+  if (flow.counts()) {
     close_books<Family>(flow);
     give_back_port<Family>(flow, PortHistory::no_flow);
   } else if (flow.mode() == service::Mode::fullnat) {
@@ -70,8 +71,8 @@ void Balancer::remove(FlowIndex index) {
 }
 
 template <class Family>
-void Balancer::send_reset(const packet::TcpControl<Family>& reset) {
-  const auto hop = next_hop(reset.tuple.destination);
+void Balancer::send_reset(const packet::TcpControl<Family>& reset, const typename Family::Address& towards) {
+  const auto hop = next_hop(towards);
   if (!hop) {
     return;
   }
@@ -93,20 +94,23 @@ void Balancer::reset_both(FlowIndex index) {
   }
   const packet::Sequence client_numbers =
       later_of(flow.client_sequence_end + flow.sequence_delta, flow.server_acknowledgment);
-  packet::TcpControl<Family> to_server{flow.server_side().reversed(), client_numbers, flow.server_sequence_end,
+  packet::TcpControl<Family> to_server{flow.one_sided() ? flow.client_side() : flow.server_side().reversed(),
+                                       client_numbers, flow.server_sequence_end,
                                        packet::tcp_flag::rst | packet::tcp_flag::ack};
   if (flow.state() == FlowState::syn_sent) {
     to_server.flags = packet::tcp_flag::rst;
     to_server.acknowledgment = {};
-    send_reset<Family>(to_server);
+    send_reset<Family>(to_server, flow.server);
     // The client has had no number of the server's yet: it takes a reset that acknowledges its SYN.
     send_reset<Family>(
-        {flow.client_side().reversed(), {}, flow.client_sequence_end, packet::tcp_flag::rst | packet::tcp_flag::ack});
+        {flow.client_side().reversed(), {}, flow.client_sequence_end, packet::tcp_flag::rst | packet::tcp_flag::ack},
+        flow.client);
     return;
   }
-  send_reset<Family>(to_server);
+  send_reset<Family>(to_server, flow.server);
   send_reset<Family>({flow.client_side().reversed(), later_of(flow.server_sequence_end, flow.client_acknowledgment),
-                      flow.client_sequence_end, packet::tcp_flag::rst | packet::tcp_flag::ack});
+                      flow.client_sequence_end, packet::tcp_flag::rst | packet::tcp_flag::ack},
+                     flow.client);
 }
 
 // The wheel has come to a flow: 0 when it was ended, else when to look again.
@@ -198,8 +202,8 @@ template void Balancer::close_books<packet::Ipv4>(Flow<packet::Ipv4>&);
 template void Balancer::close_books<packet::Ipv6>(Flow<packet::Ipv6>&);
 template void Balancer::remove<packet::Ipv4>(FlowIndex);
 template void Balancer::remove<packet::Ipv6>(FlowIndex);
-template void Balancer::send_reset<packet::Ipv4>(const packet::TcpControl<packet::Ipv4>&);
-template void Balancer::send_reset<packet::Ipv6>(const packet::TcpControl<packet::Ipv6>&);
+template void Balancer::send_reset<packet::Ipv4>(const packet::TcpControl<packet::Ipv4>&, const packet::Ipv4Address&);
+template void Balancer::send_reset<packet::Ipv6>(const packet::TcpControl<packet::Ipv6>&, const packet::Ipv6Address&);
 template std::uint32_t Balancer::timeout_of<packet::Ipv4>(const Flow<packet::Ipv4>&) const;
 template std::uint32_t Balancer::timeout_of<packet::Ipv6>(const Flow<packet::Ipv6>&) const;
 

@@ -8,7 +8,7 @@
 //   32 server_sequence_end 36 server_acknowledgment      the same of the server, in its numbers
 //   40 sequence_delta                                    server-side numbers of the client's data - the client's own
 //   44 next 48 previous                                  the timer list that the flow is in (flow_timers.h)
-//   52 backend:24, state:4, mode:2, first_fin:2           first_fin: 1 the client, 2 the server closed first
+//   52 backend:24, status: state 4, mode 2, first FIN 2   first FIN: 1 the client, 2 the server closed first
 //   56 listener 58 last_seen                             ticks of 1/16 s, wrapping (see flow_timers.h)
 //   60 client_hop 62 server_hop                          next hops, cached (neighbor/); 0 = look it up
 //   IPv6: the same with 16-byte addresses, 112 bytes used of 128 = two cache lines.
@@ -34,9 +34,11 @@ enum class FlowState : std::uint8_t {
   syn_sent,      // the client's SYN has passed
   syn_received,  // the server's SYN-ACK has passed; half-open until the client acknowledges
   established,
-  half_closed,  // one side has sent FIN
-  closing,      // both have; the last acknowledgment is missing
-  lingering,    // ended; kept so that late packets are still forwarded, first to go when room is needed
+  half_closed,    // one side has sent FIN
+  closing,        // both have; the last acknowledgment is missing
+  lingering,      // ended; kept so that late packets are still forwarded, first to go when room is needed
+  client_closed,  // one-sided: the client has sent FIN. Whether the server has, nobody here sees: it counts no more,
+                  // and is forwarded as long as the client acknowledges
 };
 
 // Which side a packet comes from.
@@ -75,21 +77,32 @@ struct alignas(64) Flow {
   std::uint32_t next;
   std::uint32_t previous;
   std::uint32_t backend : 24;
-  std::uint32_t state_bits : 4;
-  std::uint32_t mode_bits : 2;
-  std::uint32_t first_fin : 2;
+  std::uint8_t status;
   service::ListenerId listener;
   std::uint16_t last_seen;
   std::uint16_t client_hop;
   std::uint16_t server_hop;
 
-  [[nodiscard]] FlowState state() const { return static_cast<FlowState>(state_bits); }
-  void set_state(FlowState state) { state_bits = static_cast<std::uint32_t>(state) & 0xfU; }
-  [[nodiscard]] service::Mode mode() const { return static_cast<service::Mode>(mode_bits); }
+  [[nodiscard]] FlowState state() const { return static_cast<FlowState>(status & 0xfU); }
+  void set_state(FlowState state) {
+    status = static_cast<std::uint8_t>((status & 0xf0U) | static_cast<unsigned>(state));
+  }
+  [[nodiscard]] service::Mode mode() const { return static_cast<service::Mode>(status >> 4U & 3U); }
+  void set_mode(service::Mode mode) {
+    status = static_cast<std::uint8_t>((status & ~0x30U) | static_cast<unsigned>(mode) << 4U);
+  }
+  // The state, in a flow that is not one-sided: two questions of the fast path as one.
+  [[nodiscard]] bool is_two_sided(FlowState state) const { return (status & 0x2fU) == static_cast<unsigned>(state); }
+  [[nodiscard]] std::uint32_t first_fin() const { return status >> 6U; }
+  void set_first_fin(std::uint32_t side) { status = static_cast<std::uint8_t>((status & 0x3fU) | side << 6U); }
+  // Seen from the client's side alone, and found by it alone.
+  [[nodiscard]] bool one_sided() const { return service::is_one_sided(mode()); }
   [[nodiscard]] service::BackendId backend_id() const { return {backend}; }
   [[nodiscard]] std::uint8_t protocol() const {
     return state() == FlowState::udp ? packet::protocol_udp : packet::protocol_tcp;
   }
+  // Does it count as a connection of its server?
+  [[nodiscard]] bool counts() const { return state() != FlowState::lingering && state() != FlowState::client_closed; }
   [[nodiscard]] bool half_open() const { return state() == FlowState::syn_sent || state() == FlowState::syn_received; }
 
   // The tuple of packets that come from a side. Addresses and ports stand in the entry so that their places follow from
@@ -149,6 +162,11 @@ struct alignas(64) Flow {
   }
 };
 
+// Mode's upper bit, alone, says that a flow is one-sided (is_two_sided()).
+static_assert([] {
+  using service::Mode;
+  return static_cast<unsigned>(Mode::fullnat) < 2 && static_cast<unsigned>(Mode::dr) >= 2 && is_one_sided(Mode::dr);
+}());
 static_assert(sizeof(Flow<packet::Ipv4>) == 64);
 static_assert(sizeof(Flow<packet::Ipv6>) == 128);
 // The places that are found from a side.

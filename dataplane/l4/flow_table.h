@@ -91,9 +91,9 @@ class FlowTable {
   }
   void release_reserved() { --size_; }
 
-  // Stores a copy of `flow` in room that was reserved, found from both directions afterwards and in no timer list yet.
-  // Both tuples must be new to the table; the hashes are hash_of() them. Nothing when both buckets of one of the tuples
-  // are full; the room stays reserved then.
+  // Stores a copy of `flow` in room that was reserved, found from both directions afterwards (a one-sided flow from the
+  // client's) and in no timer list yet. The tuples must be new to the table; the hashes are hash_of() them. Nothing
+  // when both buckets of one of the tuples are full; the room stays reserved then.
   [[nodiscard]] std::optional<FlowIndex> insert_reserved(const Entry& flow, std::uint64_t client_hash,
                                                          std::uint64_t server_hash) {
     const std::uint32_t slot = free_ != no_slot ? free_ : used_;
@@ -108,7 +108,7 @@ class FlowTable {
       entries_[slot].next = next_free;
       return std::nullopt;
     }
-    if (!index_.insert(server_hash, slot << 1U | 1U, hash_of_value)) {
+    if (!flow.one_sided() && !index_.insert(server_hash, slot << 1U | 1U, hash_of_value)) {
       index_.erase(client_hash, slot << 1U);
       entries_[slot].set_state(FlowState::free);
       entries_[slot].next = next_free;
@@ -125,7 +125,9 @@ class FlowTable {
   void remove(FlowIndex index) {
     Entry& flow = entries_[index.value];
     index_.erase(hash_of(flow.client_side()), index.value << 1U);
-    index_.erase(hash_of(flow.server_side()), index.value << 1U | 1U);
+    if (!flow.one_sided()) {
+      index_.erase(hash_of(flow.server_side()), index.value << 1U | 1U);
+    }
     timers_.unlink(index);
     flow.set_state(FlowState::free);
     flow.next = free_;

@@ -7,6 +7,29 @@
 
 namespace steelyard::l4 {
 
+// The same for a packet of a one-sided flow, which stays as it is but for its age. Not inlined: it is short already,
+// and the others' code stays together.
+template <class Family>
+[[gnu::noinline]] inline neighbor::HopIndex Balancer::pass_known(const packet::PacketView& view, Flow<Family>& flow,
+                                                                 std::uint16_t hop) {
+  if (!flow.one_sided()) {
+    return {};
+  }
+  if (view.protocol == packet::protocol_tcp) {
+    using namespace packet::tcp_flag;
+    if ((view.tcp_flags & (syn | fin | rst)) != 0 || flow.state() != FlowState::established) {
+      return {};
+    }
+    remember_one_sided_plain(flow, Segment::of(view));
+  } else if (flow.state() != FlowState::udp) {
+    return {};
+  }
+  flow.last_seen = tick_.low();
+  backends_[flow.backend].count(Side::client, view.l3_length);
+  age<Family>(view.l3);
+  return {hop};
+}
+
 template <class Family>
 [[gnu::always_inline]] inline neighbor::HopIndex Balancer::forward_known(packet::PacketView& view,
                                                                          std::uint32_t candidate) {
@@ -26,12 +49,12 @@ template <class Family>
   }
   if (view.protocol == packet::protocol_tcp) {
     using namespace packet::tcp_flag;
-    if ((view.tcp_flags & (syn | fin | rst)) != 0 || flow.state() != FlowState::established) [[unlikely]] {
-      return {};
+    if ((view.tcp_flags & (syn | fin | rst)) != 0 || !flow.is_two_sided(FlowState::established)) [[unlikely]] {
+      return pass_known<Family>(view, flow, hop);
     }
     remember_plain(flow, from, Segment::of(view));
-  } else if (flow.state() != FlowState::udp) [[unlikely]] {
-    return {};
+  } else if (!flow.is_two_sided(FlowState::udp)) [[unlikely]] {
+    return pass_known<Family>(view, flow, hop);
   }
   flow.last_seen = tick_.low();
   backends_[flow.backend].count(from, view.l3_length);

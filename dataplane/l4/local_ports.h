@@ -119,6 +119,9 @@ class LocalAddressPool {
   }
   [[nodiscard]] const service::Address& address(std::size_t place) const { return entries_[place].address; }
   [[nodiscard]] LocalPorts& ports(std::size_t place) { return entries_[place].ports; }
+  [[nodiscard]] bool contains_port(std::size_t place, std::uint16_t port) const {
+    return entries_[place].ports.contains(port);
+  }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
  private:

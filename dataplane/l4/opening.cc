@@ -55,38 +55,45 @@ schedule::Scheduler& Balancer::scheduler_of(const service::Listener& listener) {
 }
 
 template <class Family>
-const service::Listener* Balancer::listener_of(const packet::PacketView& view) const {
-  const auto tuple = view.tuple<Family>();
+const service::Listener* Balancer::listener_of(const packet::Tuple<Family>& tuple) const {
   const auto id = snapshot_->index->find({to_service(tuple.destination), __builtin_bswap16(tuple.destination_port),
                                           static_cast<service::Protocol>(tuple.protocol)});
   return id ? snapshot_->find(*id) : nullptr;
 }
 
+// The worker of a packet without a flow that no listener is there for; nothing when it has nothing to do with our
+// services.
 template <class Family>
-Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
-  const auto tuple = view.tuple<Family>();
-  if (const service::Listener* listener = listener_of<Family>(view); listener != nullptr) {
-    const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
-    return owner == worker_ ? open<Family>(view, *listener, opening) : Verdict::handed_off(owner);
-  }
+std::optional<service::WorkerId> Balancer::owner_of_unknown(const packet::Tuple<Family>& tuple) const {
   const service::Address destination = to_service(tuple.destination);
   const std::uint16_t port = __builtin_bswap16(tuple.destination_port);
   if (snapshot_->former_listeners->contains({destination, port, static_cast<service::Protocol>(tuple.protocol)})) {
-    const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
-    return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
+    return owner_of(tuple.source, tuple.source_port);
   }
-  if (const auto place = pool_.find(destination); place && pool_.ports(*place).contains(port)) {
-    const service::WorkerId owner{static_cast<std::uint16_t>(port % workers_)};
-    return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
+  if (const auto place = pool_.find(destination); place && pool_.contains_port(*place, port)) {
+    return service::WorkerId{static_cast<std::uint16_t>(port % workers_)};
   }
   // A server's answer to the node itself, to a health probe for one, is not one to a client.
   if (!own_addresses_.contains(destination) &&
       snapshot_->nat_servers->contains({to_service(tuple.source), __builtin_bswap16(tuple.source_port),
                                         static_cast<service::Protocol>(tuple.protocol)})) {
-    const service::WorkerId owner = owner_of(tuple.destination, tuple.destination_port);
-    return owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(owner);
+    return owner_of(tuple.destination, tuple.destination_port);
   }
-  return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+  return std::nullopt;
+}
+
+template <class Family>
+Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
+  const auto tuple = view.tuple<Family>();
+  if (const service::Listener* listener = listener_of<Family>(tuple); listener != nullptr) {
+    const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
+    return owner == worker_ ? open<Family>(view, *listener, opening) : Verdict::handed_off(owner);
+  }
+  const auto owner = owner_of_unknown<Family>(tuple);
+  if (!owner) {
+    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+  }
+  return *owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(*owner);
 }
 
 // A packet in the middle of something that we do not know (any more).
@@ -99,7 +106,7 @@ Verdict Balancer::without_flow(const packet::PacketView& view) {
     return Verdict::dropped(DropReason::reply_is_reset);
   }
   if (snapshot_->reset_unknown_tcp && reset_limit_.allow(now_ns_)) {
-    send_reset<Family>(packet::reset_answer<Family>(view));
+    send_reset<Family>(packet::reset_answer<Family>(view), view.source<Family>());
   }
   return Verdict::dropped(DropReason::no_flow);
 }
@@ -111,7 +118,7 @@ Verdict Balancer::refuse(const packet::PacketView& view, DropReason reason) {
     if (!reset_limit_.allow(now_ns_)) {
       return Verdict::dropped(DropReason::answer_rate_limited);
     }
-    send_reset<Family>(packet::reset_answer<Family>(view));
+    send_reset<Family>(packet::reset_answer<Family>(view), view.source<Family>());
     return Verdict::dropped(reason);
   }
   if (!unreachable_limit_.allow(now_ns_)) {
@@ -174,7 +181,7 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
 
 template <class Family>
 Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) {
-  const service::Listener* listener = listener_of<Family>(view);
+  const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
   if (listener == nullptr) {
     return Verdict::dropped(DropReason::unmatched);  // a reload took the listener while the packet was under way
   }
@@ -192,7 +199,7 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
 
 template <class Family>
 Verdict Balancer::begin_decided(packet::PacketView& view, service::BackendId backend, Opening<Family>& opening) {
-  const service::Listener* listener = listener_of<Family>(view);
+  const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
   if (listener == nullptr) {
     return Verdict::dropped(DropReason::unmatched);
   }
@@ -291,7 +298,7 @@ Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& lis
   flow.client_port = tuple.source_port;
   flow.vip_port = tuple.destination_port;
   flow.set_state(tcp ? FlowState::syn_sent : FlowState::udp);
-  flow.mode_bits = static_cast<std::uint32_t>(listener.mode) & 3U;
+  flow.set_mode(listener.mode);
   flow.listener = listener.id;
   flow.last_seen = tick_.low();
   opening.listener = &listener;
@@ -317,7 +324,8 @@ Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& lis
   if (tcp) {
     remember_first(flow, segment);
   }
-  opening.server_hash = table<Family>().hash_of(flow.server_side());
+  // A one-sided flow is found by its client side alone.
+  opening.server_hash = flow.one_sided() ? opening.client_hash : table<Family>().hash_of(flow.server_side());
   count_connection<Family>(opening, true);
   return {Verdict::Kind::opening, {}, {}, {}, {}};
 }
@@ -354,7 +362,7 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   if (tcp && flow.mode() == service::Mode::fullnat && opening.listener->strip_timestamps) {
     strip_timestamps(view.l4, extra);
   }
-  rewrite(view, flow, Side::client, extra);
+  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, Side::client, extra);
   return Verdict::forwarded(opening.hop);
 }
 
@@ -416,7 +424,8 @@ void Balancer::free_half_open_port() {
     const Flow<Family>& flow = flows[FlowIndex{place}];
     if (flow.mode() == service::Mode::fullnat) {
       send_reset<Family>(
-          {flow.server_side().reversed(), flow.client_sequence_end + flow.sequence_delta, {}, packet::tcp_flag::rst});
+          {flow.server_side().reversed(), flow.client_sequence_end + flow.sequence_delta, {}, packet::tcp_flag::rst},
+          flow.server);
       counters_.half_open_replaced.add();
       remove<Family>(FlowIndex{place});
       return;
@@ -489,6 +498,12 @@ template Verdict Balancer::decide_for<packet::Ipv4>(packet::PacketView&, service
 template Verdict Balancer::decide_for<packet::Ipv6>(packet::PacketView&, service::WorkerId);
 template Verdict Balancer::open_decided<packet::Ipv4>(packet::PacketView&, service::BackendId);
 template Verdict Balancer::open_decided<packet::Ipv6>(packet::PacketView&, service::BackendId);
+template const service::Listener* Balancer::listener_of<packet::Ipv4>(const packet::Tuple<packet::Ipv4>&) const;
+template const service::Listener* Balancer::listener_of<packet::Ipv6>(const packet::Tuple<packet::Ipv6>&) const;
+template std::optional<service::WorkerId> Balancer::owner_of_unknown<packet::Ipv4>(
+    const packet::Tuple<packet::Ipv4>&) const;
+template std::optional<service::WorkerId> Balancer::owner_of_unknown<packet::Ipv6>(
+    const packet::Tuple<packet::Ipv6>&) const;
 template void Balancer::give_back_port<packet::Ipv4>(const Flow<packet::Ipv4>&, std::uint32_t);
 template void Balancer::give_back_port<packet::Ipv6>(const Flow<packet::Ipv6>&, std::uint32_t);
 

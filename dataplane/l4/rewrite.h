@@ -98,8 +98,24 @@ inline void shift_numbers(const packet::PacketView& view, const Flow<Family>& fl
   });
 }
 
-// Rewrites a packet of the flow for the other side. Its hop limit is above 1. `extra` is a change of the layer-4
-// checksum that the caller has already caused.
+// Takes one off the hop limit, which is above 1. `header` is a change of the IPv4 header that the caller has caused.
+template <class Family>
+inline void age(std::uint8_t* l3, packet::ChecksumDelta header = {}) {
+  if constexpr (Family::is_v6) {
+    --l3[Family::ttl_offset];
+  } else {
+    // Read, changed and written as the word that the checksum covers; on x86 the hop limit is its low byte, and it does
+    // not borrow, being above 1.
+    const auto word = packet::load<std::uint16_t>(l3 + Family::ttl_offset);
+    const auto aged = static_cast<std::uint16_t>(word - 1);
+    packet::store(l3 + Family::ttl_offset, aged);
+    header.replace(word, aged);
+    packet::store(l3 + 10, header.apply(packet::load<std::uint16_t>(l3 + 10)));
+  }
+}
+
+// Rewrites a packet of a flow that is not one-sided for the other side. Its hop limit is above 1. `extra` is a change
+// of the layer-4 checksum that the caller has already caused.
 template <class Family>
 inline void rewrite(const packet::PacketView& view, const Flow<Family>& flow, Side from,
                     packet::ChecksumDelta extra = {}) {
@@ -119,18 +135,7 @@ inline void rewrite(const packet::PacketView& view, const Flow<Family>& flow, Si
   packet::store(l3 + Family::source_offset, new_addresses);
   packet::store(l4, new_ports);
 
-  if constexpr (Family::is_v6) {
-    --l3[Family::ttl_offset];
-  } else {
-    // Read, changed and written as the word that the checksum covers; on x86 the hop limit is its low byte, and it does
-    // not borrow, being above 1.
-    packet::ChecksumDelta header = addresses;
-    const auto word = packet::load<std::uint16_t>(l3 + Family::ttl_offset);
-    const auto aged = static_cast<std::uint16_t>(word - 1);
-    packet::store(l3 + Family::ttl_offset, aged);
-    header.replace(word, aged);
-    packet::store(l3 + 10, header.apply(packet::load<std::uint16_t>(l3 + 10)));
-  }
+  age<Family>(l3, addresses);
 
   if (view.protocol == packet::protocol_tcp) {
     if (flow.sequence_delta != 0) {

@@ -96,7 +96,7 @@ template <class Family>
       return segment.has(fin) ? FlowState::half_closed : state;
     case FlowState::half_closed:
       // A FIN of the side that closed first is a retransmission.
-      if (segment.has(fin) && flow.first_fin != first_fin_of(from)) {
+      if (segment.has(fin) && flow.first_fin() != first_fin_of(from)) {
         return FlowState::closing;
       }
       return state;
@@ -116,7 +116,30 @@ template <class Family>
     case FlowState::free:
     case FlowState::udp:
     case FlowState::lingering:
+    case FlowState::client_closed:
       break;
+  }
+  return state;
+}
+
+// The same of a one-sided flow: the client's word alone. A reset must be the one that the server takes (RFC 5961
+// section 3.2), since nobody sees whether it did.
+template <class Family>
+[[nodiscard]] inline FlowState next_state_one_sided(const Flow<Family>& flow, const Segment& segment) {
+  using namespace packet::tcp_flag;
+  const FlowState state = flow.state();
+  if (segment.has(rst)) {
+    return segment.sequence == flow.client_sequence_end ? FlowState::lingering : state;
+  }
+  if (segment.has(syn)) {
+    return state;
+  }
+  // Data that the SYN carried (RFC 7413) may come again.
+  const packet::Sequence first = flow.server_acknowledgment + 1;
+  const bool follows_syn =
+      segment.has(ack) && distance(first, segment.sequence) <= distance(first, flow.client_sequence_end);
+  if (state == FlowState::established || (state == FlowState::syn_sent && follows_syn)) {
+    return segment.has(fin) ? FlowState::client_closed : FlowState::established;
   }
   return state;
 }
@@ -181,6 +204,38 @@ inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
   } else {
     remember_plain(flow, from, segment);
   }
+}
+
+// The numbers of a client's segment in a one-sided flow. Of the server's numbers is known what the client acknowledges,
+// and of what the server has acknowledged nothing: all, then.
+template <class Family>
+inline void remember_one_sided_plain(Flow<Family>& flow, const Segment& segment) {
+  if (distance(flow.client_sequence_end, segment.end()) <= plausible_distance) {
+    flow.client_sequence_end = segment.end();
+    flow.server_acknowledgment = segment.end();
+  }
+  if (segment.has(packet::tcp_flag::ack) && after(segment.acknowledgment, flow.client_acknowledgment)) {
+    flow.client_acknowledgment = segment.acknowledgment;
+    flow.server_sequence_end = segment.acknowledgment;
+  }
+}
+
+template <class Family>
+inline void remember_one_sided(Flow<Family>& flow, const Segment& segment) {
+  using namespace packet::tcp_flag;
+  if (segment.has(rst)) {
+    return;
+  }
+  if (segment.has(syn)) {
+    if (flow.state() == FlowState::syn_sent) {
+      remember_first(flow, segment);
+    }
+    return;
+  }
+  if (flow.state() == FlowState::syn_sent && segment.has(ack)) {
+    flow.client_acknowledgment = segment.acknowledgment - 1;  // the first that is heard of the server's numbers
+  }
+  remember_one_sided_plain(flow, segment);
 }
 
 }  // namespace steelyard::l4

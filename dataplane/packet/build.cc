@@ -14,6 +14,12 @@ std::uint16_t be16(std::size_t value) {
 constexpr std::size_t tcp_header_size = 20;
 constexpr std::size_t icmp_header_size = 8;
 
+struct ErrorHeader {
+  std::uint8_t type;
+  std::uint8_t code;
+  std::uint32_t rest;
+};
+
 }  // namespace
 
 template <class Family>
@@ -72,7 +78,7 @@ TcpControl<Family> reset_answer(const PacketView& offending) {
 }
 
 template <class Family>
-std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending) {
+static std::size_t build_error(std::span<std::uint8_t> room, const PacketView& offending, ErrorHeader header) {
   const std::size_t headers = Family::header_size + icmp_header_size;
   const std::size_t quoted = std::min({std::size_t{offending.contiguous}, std::size_t{offending.l3_length},
                                        Family::minimum_mtu - headers, room.size() - headers});
@@ -83,8 +89,9 @@ std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketVie
   const std::uint8_t protocol = Family::is_v6 ? protocol_icmpv6 : protocol_icmp;
   write_ip_header<Family>(l3, source, destination, protocol, icmp_header_size + quoted);
   std::fill_n(icmp, icmp_header_size, std::uint8_t{0});
-  icmp[0] = Family::is_v6 ? 1 : 3;  // destination unreachable
-  icmp[1] = Family::is_v6 ? 4 : 3;  // port unreachable
+  icmp[0] = header.type;
+  icmp[1] = header.code;
+  store(icmp + 4, __builtin_bswap32(header.rest));
   std::copy_n(offending.l3, quoted, icmp + icmp_header_size);
   const std::span<const std::uint8_t> message{icmp, icmp_header_size + quoted};
   if constexpr (Family::is_v6) {
@@ -93,6 +100,17 @@ std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketVie
     store(icmp + 2, static_cast<std::uint16_t>(~fold(sum_of(message))));
   }
   return headers + quoted;
+}
+
+template <class Family>
+std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending) {
+  return build_error<Family>(room, offending, Family::is_v6 ? ErrorHeader{1, 4, 0} : ErrorHeader{3, 3, 0});
+}
+
+template <class Family>
+std::size_t build_too_big(std::span<std::uint8_t> room, const PacketView& offending, std::uint16_t mtu) {
+  // The lower half of four bytes in IPv4, all of them in IPv6: the same place.
+  return build_error<Family>(room, offending, Family::is_v6 ? ErrorHeader{2, 0, mtu} : ErrorHeader{3, 4, mtu});
 }
 
 bool is_echo_request(const PacketView& view) {
@@ -129,6 +147,8 @@ template TcpControl<Ipv4> reset_answer<Ipv4>(const PacketView&);
 template TcpControl<Ipv6> reset_answer<Ipv6>(const PacketView&);
 template std::size_t build_port_unreachable<Ipv4>(std::span<std::uint8_t>, const PacketView&);
 template std::size_t build_port_unreachable<Ipv6>(std::span<std::uint8_t>, const PacketView&);
+template std::size_t build_too_big<Ipv4>(std::span<std::uint8_t>, const PacketView&, std::uint16_t);
+template std::size_t build_too_big<Ipv6>(std::span<std::uint8_t>, const PacketView&, std::uint16_t);
 template void turn_into_echo_reply<Ipv4>(const PacketView&);
 template void turn_into_echo_reply<Ipv6>(const PacketView&);
 

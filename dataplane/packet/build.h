@@ -41,6 +41,11 @@ template <class Family>
 template <class Family>
 std::size_t build_port_unreachable(std::span<std::uint8_t> room, const PacketView& offending);
 
+// Writes "fragmentation needed" (RFC 1191 section 4) or "packet too big" (RFC 4443 section 3.2) about `offending`, for
+// a next hop that takes `mtu` bytes; the rest as above.
+template <class Family>
+std::size_t build_too_big(std::span<std::uint8_t> room, const PacketView& offending, std::uint16_t mtu);
+
 // Is it an echo request (ICMP type 8, ICMPv6 type 128)?
 [[nodiscard]] bool is_echo_request(const PacketView& view);
 

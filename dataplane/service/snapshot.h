@@ -18,7 +18,11 @@
 
 namespace steelyard::service {
 
-enum class Mode : std::uint8_t { nat, fullnat };
+enum class Mode : std::uint8_t { nat, fullnat, dr };
+// Do only the client's packets pass, because servers answer clients directly?
+[[nodiscard]] constexpr bool is_one_sided(Mode mode) {
+  return mode >= Mode::dr;
+}
 enum class Scheduler : std::uint8_t { wrr, wlc, rr };
 // What happens to the connections of a server that was removed or turned unhealthy.
 enum class OrphanPolicy : std::uint8_t { run, reset };

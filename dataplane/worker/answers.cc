@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "dataplane/packet/build.h"
+#include "dataplane/packet/icmp_error.h"
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
@@ -49,6 +50,13 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
     const auto message = neighbor::parse_ndp(view, packet->data_len - packet::ethernet_header_size);
     return message ? handle_neighbor_message(packet, *message, link) : drop(packet, DropReason::ndp_malformed);
   }
+  if (packet::is_icmp_error(view)) {
+    const l4::Verdict verdict = translate_error(view);
+    if (verdict.kind != l4::Verdict::Kind::unclaimed) {
+      act_on_received(packet, view, verdict, link);
+      return;
+    }
+  }
   const service::Address destination = destination_of(view);
   // What is said to an address that is the node's own as well, an error about a health probe for one, is the kernel's.
   if (!answers_for(destination) || (is_own(destination) && !packet::is_echo_request(view))) {
@@ -71,6 +79,35 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
   std::memcpy(frame + 6, links_[link].mac.data(), 6);
   packets_.echo_replies.add();
   transmit(packet, link);
+}
+
+l4::Verdict Worker::translate_error(packet::PacketView& view) {
+  return view.is_v6 ? balancer_.translate_error<packet::Ipv6>(view) : balancer_.translate_error<packet::Ipv4>(view);
+}
+
+// Tells the sender of a packet that it does not fit the next link. The packet is as we have rewritten it: so the error
+// is made as the next router would make it, and turned like one of those.
+void Worker::tell_too_big(rte_mbuf* packet, std::uint16_t mtu) {
+  const packet::PacketView view =
+      packet::parse({rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len}, packet->pkt_len, {});
+  const bool may_be_split = !view.is_v6 && view.kind == PacketKind::l4 && (view.l3[6] & 0x40U) == 0;
+  if (view.kind != PacketKind::l4 || may_be_split || !too_big_limit_.allow(now_ns_)) {
+    return;
+  }
+  std::array<std::uint8_t, packet::ethernet_header_size + packet::largest_built_packet> frame{};
+  const std::span built = std::span(frame).subspan(packet::ethernet_header_size);
+  const std::size_t length = view.is_v6 ? packet::build_too_big<packet::Ipv6>(built, view, mtu)
+                                        : packet::build_too_big<packet::Ipv4>(built, view, mtu);
+  packet::store(frame.data() + 12, __builtin_bswap16(view.is_v6 ? packet::Ipv6::ether_type : packet::Ipv4::ether_type));
+  const std::size_t whole = packet::ethernet_header_size + length;
+  packet::PacketView error = packet::parse(std::span(frame).first(whole), whole, {});
+  if (!packet::is_icmp_error(error)) {
+    return;
+  }
+  const l4::Verdict verdict = translate_error(error);
+  if (verdict.kind == l4::Verdict::Kind::forward && send_built(built.first(length), view.is_v6, verdict.hop)) {
+    packets_.too_big_sent.add();
+  }
 }
 
 // Learns from the message, answers when it asks for one of ours, and passes it on: copies to the other workers, which

@@ -7,6 +7,7 @@
 #include <rte_prefetch.h>
 
 #include "dataplane/l4/forward_known.h"
+#include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/plain_tcp.h"
 #include "dataplane/worker/worker.h"
 
@@ -140,6 +141,7 @@ template <Worker::Mix mix>
     return;
   }
   if (packet->pkt_len > std::size_t{links_[hop.port].mtu} + packet::ethernet_header_size) [[unlikely]] {
+    tell_too_big(packet, links_[hop.port].mtu);
     drop(packet, DropReason::frame_exceeds_mtu);
     return;
   }
@@ -324,6 +326,10 @@ void Worker::handle_handed(rte_mbuf* packet) {
     }
     packets_.consumed.add();
     rte_pktmbuf_free(packet);
+    return;
+  }
+  if (packet::is_icmp_error(view)) {
+    act(packet, view, translate_error(view));
     return;
   }
   if (view.kind != PacketKind::l4) {

@@ -33,6 +33,7 @@ struct PacketCounters {
   // Of which.
   service::Counter forwarded;  // layer-4 packets of flows that were sent on
   service::Counter echo_replies;
+  service::Counter too_big_sent;       // ICMP errors about packets that do not fit the next link
   service::Counter address_conflicts;  // somebody else claims a VIP or a local address
 };
 

@@ -19,6 +19,7 @@ constexpr std::size_t announcements_a_turn = 8;
 constexpr std::size_t turns_before_sleep = 200;
 constexpr long sleep_ns = 30 * 1'000;
 constexpr std::uint64_t echo_replies_per_second = 10'000;
+constexpr std::uint64_t too_big_per_second = 1'000;
 
 }  // namespace
 
@@ -37,6 +38,7 @@ Worker::Worker(WorkerSetup setup)
       rcu_(setup.rcu),
       clock_(setup.clock),
       echo_limit_(echo_replies_per_second, echo_replies_per_second / 10),
+      too_big_limit_(too_big_per_second, too_big_per_second / 10),
       neighbors_(std::move(setup.neighbor_ports), {}, setup.balancer.key, *this),
       balancer_([this, &setup]() -> const l4::BalancerSetup& {
         setup.balancer.neighbors = &neighbors_;

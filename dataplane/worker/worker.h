@@ -181,6 +181,8 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   void handle_other(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);
   void handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborMessage& message, std::uint16_t link);
   void handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);
+  [[nodiscard]] l4::Verdict translate_error(packet::PacketView& view);
+  void tell_too_big(rte_mbuf* packet, std::uint16_t mtu);
   void handle_unclaimed(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link);
   void to_kernel(rte_mbuf* packet, std::uint16_t link);
   [[nodiscard]] bool answers_for(const service::Address& address) const;
@@ -207,6 +209,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   std::uint64_t next_neighbor_ns_ = 0;
   std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses, each on every link
   l4::RateLimit echo_limit_;
+  l4::RateLimit too_big_limit_;
   std::array<Pending, burst_size> pending_;  // of the burst at hand; a member, so that no burst begins by clearing it
   OpeningPackets openings_;                  // the same
   neighbor::NeighborTable neighbors_;

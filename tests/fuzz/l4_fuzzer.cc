@@ -14,6 +14,7 @@
 #include "dataplane/l4/forward_known.h"
 #include "dataplane/packet/build.h"
 #include "dataplane/packet/checksum.h"
+#include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/plain_tcp.h"
 
 namespace steelyard {
@@ -78,17 +79,21 @@ service::Snapshot make_snapshot() {
   std::uint32_t backend = 1;
   for (const bool v6 : {false, true}) {
     for (const auto protocol : {service::Protocol::tcp, service::Protocol::udp}) {
-      for (const auto mode : {service::Mode::nat, service::Mode::fullnat}) {
+      for (const auto mode : {service::Mode::nat, service::Mode::fullnat, service::Mode::dr}) {
         auto listener = std::make_shared<service::Listener>();
         listener->id = {static_cast<std::uint16_t>(snapshot.listeners.size())};
-        listener->key = {address(v6, vip), static_cast<std::uint16_t>(mode == service::Mode::nat ? 80 : 81), protocol};
+        listener->key = {address(v6, vip), static_cast<std::uint16_t>(80 + static_cast<unsigned>(mode)), protocol};
         listener->mode = mode;
         listener->scheduler = protocol == service::Protocol::tcp ? service::Scheduler::wlc : service::Scheduler::wrr;
         listener->persistence_timeout = std::chrono::seconds(mode == service::Mode::nat ? 0 : 60);
         for (std::uint8_t server = 0; server < 2; ++server) {
-          listener->servers.push_back(
-              {address(v6, static_cast<std::uint8_t>(first_server + server)), 8080, 50, {backend++}});
-          endpoints.push_back({listener->servers.back().address, 8080, protocol});
+          const service::Address server_address = address(v6, static_cast<std::uint8_t>(first_server + server));
+          if (service::is_one_sided(mode)) {
+            listener->servers.push_back({server_address, listener->key.port, 50, {backend++}});
+          } else {
+            listener->servers.push_back({server_address, 8080, 50, {backend++}});
+            endpoints.push_back({server_address, 8080, protocol});
+          }
         }
         listener->state = std::make_shared<service::ListenerState>(2);
         listener->scratch.emplace_back(
@@ -157,6 +162,9 @@ class World {
         case 1:
           pass(std::uint64_t{input.word()} * second / 64);
           break;
+        case 2:
+          (operation & 0x80U) != 0 ? error<packet::Ipv6>(input) : error<packet::Ipv4>(input);
+          break;
         default:
           (operation & 0x80U) != 0 ? formed<packet::Ipv6>(input) : formed<packet::Ipv4>(input);
       }
@@ -220,6 +228,8 @@ class World {
     const bool tcp = (shape & 1U) != 0;
     const bool from_server = (shape & 2U) != 0;
     const bool fullnat = (shape & 4U) != 0;
+    const bool direct = (shape & 8U) != 0;
+    const std::uint16_t vip_port = fullnat ? 81 : direct ? 82 : 80;
     const auto client = from<Family>(static_cast<std::uint8_t>(10 + (who & 0x03U)));
     const auto client_port = static_cast<std::uint16_t>(1000 + (who >> 2U & 0x03U));
     const auto server = from<Family>(static_cast<std::uint8_t>(first_server + (who >> 4U & 1U)));
@@ -236,7 +246,7 @@ class World {
     const std::uint8_t protocol = tcp ? packet::protocol_tcp : packet::protocol_udp;
     packet::write_ip_header<Family>(l3, source, destination, protocol, length);
     packet::store(l4, __builtin_bswap16(from_server ? std::uint16_t{8080} : client_port));
-    packet::store(l4 + 2, __builtin_bswap16(from_server ? back_port : static_cast<std::uint16_t>(fullnat ? 81 : 80)));
+    packet::store(l4 + 2, __builtin_bswap16(from_server ? back_port : vip_port));
     if (tcp) {
       packet::store(l4 + 4, __builtin_bswap32(std::uint32_t{input.word()} << 16U | who));
       packet::store(l4 + 8, __builtin_bswap32(std::uint32_t{input.word()} << 16U | shape));
@@ -250,6 +260,35 @@ class World {
     handle(std::move(frame), true);
   }
 
+  // An ICMP error with a right checksum about what was forwarded last, cut short and with some bytes changed.
+  template <class Family>
+  void error(Bytes& input) {
+    const std::uint8_t kind = input.byte();
+    const std::uint8_t length = input.byte();
+    std::vector<std::uint8_t> quote(forwarded_.begin() + 14, forwarded_.end());
+    quote.resize(std::min<std::size_t>(quote.size(), length));
+    for (std::size_t changes = kind >> 6U; changes > 0 && !quote.empty(); --changes) {
+      const std::size_t place = input.byte() % quote.size();
+      quote[place] = input.byte();
+    }
+    std::vector<std::uint8_t> frame(14 + Family::header_size + 8);
+    packet::store(frame.data() + 12, __builtin_bswap16(Family::ether_type));
+    const auto source = from<Family>(200);
+    const auto destination = from<Family>((kind & 0x10U) != 0 ? vip : local);
+    const std::uint8_t protocol = Family::is_v6 ? packet::protocol_icmpv6 : packet::protocol_icmp;
+    packet::write_ip_header<Family>(frame.data() + 14, source, destination, protocol, 8 + quote.size());
+    frame[14 + Family::header_size] =
+        Family::is_v6 ? 1 + kind % 4 : std::array<std::uint8_t, 4>{3, 11, 12, 5}[kind % 4];
+    frame.insert(frame.end(), quote.begin(), quote.end());
+    packet::PacketView view = packet::parse(frame, frame.size(), {});
+    require(view.kind == packet::PacketKind::icmp);
+    packet::write_icmp_checksum<Family>(view);
+    if (packet::is_icmp_error(view) && balancer_->translate_error<Family>(view).kind == l4::Verdict::Kind::forward) {
+      const packet::PacketView turned = packet::parse(frame, frame.size(), {});
+      require(turned.kind == packet::PacketKind::icmp && packet::quote_in<Family>(turned).has_value());
+    }
+  }
+
   template <class Family>
   static typename Family::Address from(std::uint8_t last) {
     const service::Address whole = address(Family::is_v6, last);
@@ -257,7 +296,7 @@ class World {
   }
 
   template <class Family>
-  static void check(std::vector<std::uint8_t>& frame, bool formed) {
+  void check(std::vector<std::uint8_t>& frame, bool formed) {
     if (!formed) {
       return;
     }
@@ -265,6 +304,7 @@ class World {
     require(view.kind == packet::PacketKind::l4);
     require(packet::l4_checksum<Family>(view.source<Family>(), view.destination<Family>(), view.protocol,
                                         {view.l4, view.l4_length}) == 0);
+    forwarded_ = frame;
   }
 
   void handle(std::vector<std::uint8_t> frame, bool formed) {
@@ -362,6 +402,7 @@ class World {
   Memory memory_v6_;
   std::uint64_t now_ = second;
   std::vector<Held> held_;
+  std::vector<std::uint8_t> forwarded_ = std::vector<std::uint8_t>(14);  // the last frame that went on
   std::unique_ptr<l4::Balancer> balancer_;
 };
 

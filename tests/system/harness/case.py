@@ -65,9 +65,9 @@ class SystemCase(Parametrised):
     def setUp(self):
         self._started = []
 
-    def echo_servers(self, tcp=None, udp=(), count=None):
+    def echo_servers(self, tcp=None, udp=(), count=None, **options):
         """Starts an echo server on the first `count` (default: all) servers and ends them after the test."""
-        started = [EchoServer(self.net, index, tcp, udp) for index in range(count or self.servers)]
+        started = [EchoServer(self.net, index, tcp, udp, **options) for index in range(count or self.servers)]
         for server in started:
             self.addCleanup(lambda server=server: server.process.kill())
         return started

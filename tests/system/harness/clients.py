@@ -19,9 +19,9 @@ def family_of(address):
 
 
 class Client:
-    def __init__(self, net):
+    def __init__(self, net, namespace=None):
         self.net = net
-        self.namespace = net.client
+        self.namespace = namespace or net.client
 
     def _socket(self, address, kind, source, timeout):
         with self.namespace.entered():

@@ -187,6 +187,87 @@ class Net:
         self.lb.batch(*(f"link set {link} up" for link in LINKS))
         self.lb.run("nft", "-f", "-", stdin=rules)
 
+    def direct_way(self):
+        """Servers answer clients past the balancer from now on: the client's namespace gets a second link, into the lan,
+        and is every server's gateway. Returns what undoes it."""
+        client, lan = self.client, self.lan
+        # Always the same link address: servers remember it from the test before.
+        client.batch(f"link add back address 02:00:5e:00:00:fa type veth peer name back netns {lan.name}")
+        lan.batch("link set back master br0", "link set back up")
+        lan.plain_checksums("back")
+        client.plain_checksums("back")
+        client.batch(
+            "link set back up", *(f"addr add {family.back}/{family.bits} dev back{_nodad(family)}" for family in FAMILIES.values())
+        )
+        self._default_routes("back")
+
+        def undo():
+            client.batch("link del back")
+            self._default_routes("lan")
+
+        return undo
+
+    def _default_routes(self, via):
+        for server in self.servers:
+            server.batch(*(f"route replace default via {getattr(family, via)}" for family in FAMILIES.values()))
+
+    def narrow_way_back(self, index, via, mtu):
+        """The server sends no larger packets than this to clients and to full NAT, but takes segments of any size. Returns
+        what undoes it."""
+        server = self.servers[index]
+        locals_of_full_nat = [f"{family.local()}/{family.bits} dev eth0" for family in FAMILIES.values()]
+        for family, local in zip(FAMILIES.values(), locals_of_full_nat):
+            limits = f"mtu {mtu} advmss {1500 - (40 if family.version == 4 else 60)}"
+            server.batch(f"route replace default via {getattr(family, via)} {limits}", f"route add {local} {limits}")
+
+        def undo():
+            server.batch(*(f"route del {local}" for local in locals_of_full_nat))
+            self._default_routes(via)
+
+        return undo
+
+    def accept_vip(self, index, family, vip):
+        """The server takes packets for the VIP and does not say on the link that it has it. Returns what undoes it."""
+        server = self.servers[index]
+        server.sysctl(ipv4__conf__all__arp_ignore=1, ipv4__conf__all__arp_announce=2)
+        server.batch(f"addr add {vip}/{family.bits} dev lo{_nodad(family)}")
+        return lambda: server.batch(f"addr del {vip}/{family.bits} dev lo")
+
+    def behind(self, namespace, name, mtu):
+        """A host behind `namespace`, which is its router and has links of this MTU to it and from it: the far end of a
+        path with a narrow part. Returns (namespace of the host, what undoes it)."""
+        host = self._namespace(name)
+        shell.run("ip", "link", "add", name, "netns", namespace.name, "type", "veth", "peer", "name", "eth0", "netns", host.name)
+        host.sysctl(ipv6__conf__all__accept_dad=0)
+        namespace.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__conf__all__send_redirects=0)
+        namespace.plain_checksums(name)
+        host.plain_checksums("eth0")
+        for family in FAMILIES.values():
+            nodad, router = _nodad(family), family.hidden(254)
+            namespace.batch(
+                f"addr add {router}/{family.bits} dev {name}{nodad}",
+                f"link set {name} up",
+                f"route add {family.hidden_network} dev {name} mtu lock {mtu}",
+            )
+            host.batch(
+                f"addr add {family.on(family.hidden_network, family.hidden(1))} dev eth0{nodad}",
+                "link set eth0 up",
+                f"route replace default via {router}",
+            )
+
+        def undo():
+            self.namespaces.remove(host)
+            host.remove()
+            namespace.sysctl(ipv4__ip_forward=0, ipv6__conf__all__forwarding=0)
+
+        return host, undo
+
+    def forget_path_mtus(self):
+        """What the kernels have learned of paths by ICMP."""
+        for namespace in (self.client, *self.servers):
+            namespace.run("ip", "route", "flush", "cache")
+            namespace.run("ip", "-6", "route", "flush", "cache")
+
     def server_link(self, index, up):
         """Plugs or pulls the cable of a server."""
         self.lan.batch(f"link set to{NAMES[index]} {'up' if up else 'down'}")

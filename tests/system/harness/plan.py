@@ -24,6 +24,7 @@ class Family:
     lan: str
     far_network: str
     spoof_network: str
+    hidden_network: str
 
     @property
     def version(self):
@@ -40,6 +41,20 @@ class Family:
     def local(self, number=0):
         """The number-th address of the full NAT pool."""
         return self._at(self.lan_network, 200 + number)
+
+    @property
+    def bits(self):
+        """The length of an address."""
+        return 32 if self.version == 4 else 128
+
+    @property
+    def back(self):
+        """The clients' second address, in the servers' network (see Net.direct_way)."""
+        return self._at(self.lan_network, 250)
+
+    def hidden(self, number):
+        """The number-th address of the network behind a narrow link (see Net.behind)."""
+        return self._at(self.hidden_network, number)
 
     def far(self, number):
         """The number-th far client (0 .. FAR_CLIENTS - 1)."""
@@ -65,6 +80,7 @@ IPV4 = Family(
     lan="10.0.0.254",
     far_network="198.51.100.0/24",
     spoof_network="198.18.0.0/15",
+    hidden_network="203.0.113.0/24",
 )
 IPV6 = Family(
     name="ipv6",
@@ -75,6 +91,7 @@ IPV6 = Family(
     lan="2001:db8:2::fe",
     far_network="2001:db8:100::/64",
     spoof_network="2001:db8:bad::/64",
+    hidden_network="2001:db8:3::/64",
 )
 FAMILIES = {"ipv4": IPV4, "ipv6": IPV6}
 

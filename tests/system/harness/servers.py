@@ -14,11 +14,13 @@ PYTHON = "/usr/bin/python3"
 
 
 class EchoServer:
-    """helpers/servant.py on one server; `tcp` is {port: "echo" | "close"}, `udp` a list of ports; all on both families."""
+    """helpers/servant.py on one server; `tcp` is {port: "echo" | "close"}, `udp` a list of ports; all on both families,
+    and on the VIPs that the server accepts. Or in another `namespace`, on `addresses` alone."""
 
-    def __init__(self, net, index, tcp=None, udp=()):
+    def __init__(self, net, index, tcp=None, udp=(), vips=(), namespace=None, addresses=None):
         self.net, self.index, self.name = net, index, NAMES[index]
-        addresses = [family.server(index) for family in FAMILIES.values()]
+        self.namespace = namespace or net.servers[index]
+        addresses = addresses or [*(family.server(index) for family in FAMILIES.values()), *vips]
         self.spec = {
             "name": self.name,
             "tcp": [[address, port, how] for address in addresses for port, how in (tcp or {}).items()],
@@ -30,7 +32,7 @@ class EchoServer:
     def start(self):
         argv = [PYTHON, HELPERS / "servant.py", json.dumps(self.spec)]
         log = self.net.dir / f"echo-{self.name}.log"
-        self.process = self.net.servers[self.index].spawn(argv, log, pipes=True)
+        self.process = self.namespace.spawn(argv, log, pipes=True)
         if self.process.popen.stdout.readline().strip() != "ready":
             raise AssertionError(f"echo server {self.name} did not start: {self.process.log_tail()}")
 

@@ -1,8 +1,8 @@
 // A balancer - or one per worker - with listeners, servers, a clock and somebody who looks at every packet, for the
 // tests of opening, forwarding and ending. Everything is of one address family:
 //
-//   clients client(1).. -> vip()  TCP and UDP, port 80 `nat`, port 81 `fullnat`; other_vip(), TCP port 80 `nat`
-//                       -> server(0).. port 8080, reached from local() by full NAT
+//   clients client(1).. -> vip()  TCP and UDP, port 80 `nat`, 81 `fullnat`, 82 `dr`; other_vip(), TCP port 80 `nat`
+//                       -> server(0).. port 8080 (`dr`: 82), reached from local() by full NAT
 //
 // Every packet that is forwarded has been checked: checksums, hop limit, next hop.
 #pragma once
@@ -20,6 +20,7 @@
 
 #include "dataplane/l4/balancer.h"
 #include "dataplane/l4/forward_known.h"
+#include "dataplane/packet/icmp_error.h"
 #include "tests/unit/packet_builder.h"
 
 namespace steelyard::l4 {
@@ -123,7 +124,7 @@ class World {
 
   // What a client's packets carry.
   [[nodiscard]] static Tuple to_service(const Service& to, std::size_t from_client = 1, std::uint16_t port = 40'000) {
-    const std::uint16_t vip_port = to.mode == Mode::nat ? 80 : 81;
+    const auto vip_port = static_cast<std::uint16_t>(80 + static_cast<unsigned>(to.mode));
     return {client(from_client), to.other_vip ? other_vip() : vip(), __builtin_bswap16(port),
             __builtin_bswap16(vip_port), static_cast<std::uint8_t>(to.protocol)};
   }
@@ -157,6 +158,12 @@ class World {
   // Packets. What a worker does with one, the fast path first.
   Verdict receive(Frame& frame, std::size_t worker = 0) {
     packet::PacketView view = frame.parse();
+    if (packet::is_icmp_error(view)) {
+      const std::uint8_t ttl = frame.ttl();
+      const Verdict verdict = balancer(worker).template translate_error<Family>(view);
+      check_forwarded(frame, verdict, ttl, worker);
+      return verdict;
+    }
     if (view.kind != packet::PacketKind::l4) {
       ADD_FAILURE() << "not a layer 4 packet: " << packet::name(view.drop);
       return {};
@@ -201,6 +208,8 @@ class World {
     ADD_FAILURE() << "handed round in circles";
     return {};
   }
+  // The server that the last packet to a VIP went to.
+  [[nodiscard]] std::size_t direct_server() const { return direct_server_; }
   // Packets of the fast path so far.
   [[nodiscard]] std::size_t fast() const { return fast_; }
 
@@ -239,7 +248,7 @@ class World {
   }
 
  private:
-  static constexpr std::size_t ids = 64;
+  static constexpr std::size_t ids = 128;
 
   struct Worker : BalancerOutput, neighbor::NeighborOutput {
     Worker(World& owner, std::uint16_t worker)
@@ -286,7 +295,7 @@ class World {
       Frame& frame = world.sent_.back();
       EXPECT_EQ(is_v6, Family::is_v6);
       EXPECT_TRUE(frame.checksums_right());
-      EXPECT_EQ(hop, world.hop_to(frame, *this));
+      world.check_hop(frame, hop, *this);
       return true;
     }
     void send_frame(std::uint16_t, std::span<const std::uint8_t>) override {}
@@ -312,7 +321,10 @@ class World {
     made->key = {l4::to_service(tuple.destination), __builtin_bswap16(tuple.destination_port), of.protocol};
     made->mode = of.mode;
     for (std::uint32_t server_number = 0; server_number < options_.servers; ++server_number) {
-      made->servers.push_back({l4::to_service(server(server_number)), 8080, 100, {first_backend + server_number}});
+      made->servers.push_back({l4::to_service(server(server_number)),
+                               of.mode == Mode::dr ? made->key.port : std::uint16_t{8080},
+                               100,
+                               {first_backend + server_number}});
     }
     made->state = std::make_shared<service::ListenerState>(options_.servers);
     for (std::uint16_t worker = 0; worker < options_.workers; ++worker) {
@@ -328,7 +340,8 @@ class World {
     std::uint32_t backend = 1;
     for (const Service& of :
          {Service{Protocol::tcp, Mode::nat}, Service{Protocol::tcp, Mode::fullnat}, Service{Protocol::udp, Mode::nat},
-          Service{Protocol::udp, Mode::fullnat}, Service{Protocol::tcp, Mode::nat, true}}) {
+          Service{Protocol::udp, Mode::fullnat}, Service{Protocol::tcp, Mode::nat, true},
+          Service{Protocol::tcp, Mode::dr}, Service{Protocol::udp, Mode::dr}}) {
       add_listener(of, backend);
       backend += static_cast<std::uint32_t>(options_.servers);
     }
@@ -336,7 +349,8 @@ class World {
     std::vector<service::VipKey> endpoints;
     for (const auto& made : listeners_) {
       entries.push_back({made->key, made->id});
-      for (const service::Server& one : made->servers) {
+      for (const service::Server& one :
+           service::is_one_sided(made->mode) ? std::vector<service::Server>{} : made->servers) {
         endpoints.push_back({one.address, one.port, made->key.protocol});
       }
     }
@@ -347,8 +361,20 @@ class World {
     snapshot_.routes.push_back({service::Prefix{l4::to_service(vip()), 0}, {}, true, {}});
   }
 
-  [[nodiscard]] neighbor::HopIndex hop_to(const Frame& frame, Worker& worker) {
+  // A packet goes to its destination; one to a VIP, as `dr` passes it on, to a server.
+  void check_hop(const Frame& frame, neighbor::HopIndex hop, Worker& worker) {
     const auto destination = packet::load<Address>(frame.bytes.data() + 14 + Family::destination_offset);
+    if (!(destination == vip())) {
+      EXPECT_EQ(hop, hop_to(destination, worker));
+      return;
+    }
+    direct_server_ = 0;
+    while (direct_server_ < options_.servers && !(hop == hop_to(server(direct_server_), worker))) {
+      ++direct_server_;
+    }
+    EXPECT_LT(direct_server_, options_.servers) << "not on its way to a server";
+  }
+  [[nodiscard]] neighbor::HopIndex hop_to(const Address& destination, Worker& worker) {
     const service::Address whole = l4::to_service(destination);
     const auto key = packet::load<neighbor::IpKey>(whole.v6().data());
     const auto hop = worker.neighbors.find(key, 0, now_ns());
@@ -368,7 +394,7 @@ class World {
     }
     EXPECT_TRUE(frame.checksums_right());
     EXPECT_EQ(frame.ttl(), ttl - 1);
-    EXPECT_EQ(verdict.hop, hop_to(frame, *workers_[worker]));
+    check_hop(frame, verdict.hop, *workers_[worker]);
   }
 
   Options options_;
@@ -378,6 +404,7 @@ class World {
   std::chrono::milliseconds now_{1'000'000};
   std::vector<Frame> sent_;
   std::size_t fast_ = 0;
+  std::size_t direct_server_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -113,6 +113,8 @@ class BalancerTest : public testing::Test {
   static constexpr Service fullnat_tcp{Protocol::tcp, Mode::fullnat};
   static constexpr Service nat_udp{Protocol::udp, Mode::nat};
   static constexpr Service fullnat_udp{Protocol::udp, Mode::fullnat};
+  static constexpr Service dr_tcp{Protocol::tcp, Mode::dr};
+  static constexpr Service dr_udp{Protocol::udp, Mode::dr};
   static constexpr Service other_vip_tcp{Protocol::tcp, Mode::nat, true};
 };
 

@@ -306,6 +306,42 @@ TYPED_TEST(Echo, WhereAVipIsThePortsOwnAddressErrorsReachTheKernelWhoseProbesCau
   EXPECT_EQ(given[0].l4()[0], TypeParam::is_v6 ? 1 : 3);
 }
 
+// A server's port is closed: it says so of the packet that it got, and the client hears it, whichever worker gets it.
+TYPED_TEST(Echo, AnErrorAboutAForwardedPacketReachesItsSender) {
+  using S = Scene<TypeParam>;
+  Stand stand({.workers = 2});
+  for (std::uint16_t port = 1; port <= 8; ++port) {
+    stand.receive(wan, test::first_packet<TypeParam>(test::datagram_port, port));
+  }
+  stand.resolve();
+  std::size_t errors = 0;
+  for (Frame& to_server : stand.sent(lan)) {
+    const auto quoted = to_server.l3();
+    test::Bytes message(8 + quoted.size());
+    message[0] = TypeParam::is_v6 ? 1 : 3;
+    message[1] = TypeParam::is_v6 ? 4 : 3;
+    std::ranges::copy(quoted, message.begin() + 8);
+    const auto ends = to_server.parse().template tuple<TypeParam>();
+    Frame error = test::ip<TypeParam>(ends.destination, ends.source,
+                                      TypeParam::is_v6 ? packet::protocol_icmpv6 : packet::protocol_icmp, message);
+    error.fix_checksums();
+    for (std::uint16_t worker = 0; worker < 2; ++worker) {
+      stand.receive(lan, error, worker);
+      ++errors;
+    }
+  }
+  EXPECT_EQ(errors, 16u);
+  stand.resolve();
+  auto told = stand.sent(wan);
+  EXPECT_THAT(told, SizeIs(errors));
+  for (Frame& frame : told) {
+    EXPECT_TRUE(frame.checksums_right());
+    EXPECT_EQ(frame.parse().template source<TypeParam>(), test::address<TypeParam>(S::vip));
+    EXPECT_EQ(frame.parse().template destination<TypeParam>(), test::address<TypeParam>(S::client));
+  }
+  EXPECT_EQ(stand.all_drops(), 0u);
+}
+
 TYPED_TEST(Echo, OtherMessagesToAVipAreDroppedByName) {
   Stand stand;
   Frame frame = this->request();

@@ -187,6 +187,35 @@ TYPED_TEST(Forwarding, PacketsToASilentNeighbourAreDroppedByName) {
   EXPECT_THAT(stand.sent(lan), SizeIs(4)) << "requests";
 }
 
+// Steelyard is a router to who sends through it: the error names the link's MTU and quotes what the sender wrote.
+TYPED_TEST(Forwarding, WhoSendsAPacketThatDoesNotFitTheNextLinkIsTold) {
+  using S = Scene<TypeParam>;
+  for (const std::uint16_t port : {test::nat_port, test::fullnat_port}) {
+    Stand stand;
+    this->forwarded(stand, first_packet<TypeParam>(port));
+    const auto ends = test::tuple<TypeParam>(packet::protocol_tcp, S::client, 4'321, S::vip, port);
+    Frame large = test::tcp(ends, {.sequence = {1'001}, .payload = 1'500});
+    if (!TypeParam::is_v6) {
+      large.l3()[6] |= 0x40;  // don't fragment
+      large.fix_checksums();
+    }
+    stand.receive(wan, large);
+    stand.resolve();
+    EXPECT_EQ(stand.drops(DropReason::frame_exceeds_mtu), 1u);
+    auto told = stand.sent(wan);
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_TRUE(told[0].checksums_right());
+    const auto view = told[0].parse();
+    EXPECT_EQ(view.template source<TypeParam>(), ends.destination);
+    EXPECT_EQ(view.template destination<TypeParam>(), ends.source);
+    EXPECT_EQ(test::get32(told[0].l4(), 4), 1'500u);
+    const auto quote = told[0].l4().subspan(8 + TypeParam::header_size);
+    const auto sent = large.l4();
+    EXPECT_TRUE(std::ranges::equal(quote.first(8), sent.first(8)));
+    EXPECT_EQ(stand.packets().too_big_sent.get(), 1u);
+  }
+}
+
 TYPED_TEST(Forwarding, AFrameThatDoesNotFitTheNextLinkIsDroppedByName) {
   Stand stand;
   const auto ends = test::tuple<TypeParam>(packet::protocol_udp, Scene<TypeParam>::client, 4'321, Scene<TypeParam>::vip,
@@ -195,10 +224,12 @@ TYPED_TEST(Forwarding, AFrameThatDoesNotFitTheNextLinkIsDroppedByName) {
   stand.receive(wan, test::udp(ends, {.payload = fits}));
   stand.resolve();
   EXPECT_THAT(stand.sent(lan), SizeIs(1));
-  stand.receive(wan, test::udp(ends, {.payload = fits + 1}));
-  stand.settle();
+  Frame large = test::udp(ends, {.payload = fits + 1});
+  stand.receive(wan, large);
+  stand.resolve();
   EXPECT_THAT(stand.sent(lan), IsEmpty());
   EXPECT_EQ(stand.drops(DropReason::frame_exceeds_mtu), 1u);
+  EXPECT_THAT(stand.sent(wan), SizeIs(TypeParam::is_v6 ? 1 : 0)) << "IPv4 routers split what may be split";
 }
 
 TYPED_TEST(Forwarding, AFrameThatDoesNotFitIsDroppedAlsoAfterItHasWaited) {

@@ -124,6 +124,35 @@ TEST(ValidateServices, FullNatNeedsALocalAddressOfItsFamily) {
               ElementsAre(HasSubstr("3:52: error: mode fullnat needs an IPv6 address in `local_addresses`")));
 }
 
+TEST(ValidateServices, DirectReturnKeepsThePort) {
+  const auto listener = [](std::string_view keys) {
+    return with_listener("protocol: tcp, mode: dr, server_group: g, " + std::string(keys));
+  };
+  EXPECT_THAT(all_findings(listener("port: 80")), IsEmpty());
+  EXPECT_THAT(errors(listener("port: 81")),
+              ElementsAre(HasSubstr("7:37: error: server 10.0.0.7:80 of listener tcp 192.0.2.10:81 has another port "
+                                    "than the listener: mode dr changes no ports; allowed: port 81")));
+  EXPECT_THAT(errors(with_listener("protocol: tcp, mode: dr, port: 81, server_port: 80")),
+              ElementsAre(HasSubstr("6:58: error: server 10.0.0.9:80 of listener tcp 192.0.2.10:81 has another port")));
+  EXPECT_THAT(errors(with_listener("protocol: tcp, mode: dr, port: 81, server_port: 81")), IsEmpty());
+}
+
+TEST(ValidateServices, DirectReturnNeedsServersOnALink) {
+  const auto text = [](std::string_view address) {
+    return with_ports(
+        "gateway: 192.0.2.1\n"
+        "load_balancers:\n"
+        "  - {name: a, address: 192.0.2.10, listeners: [{protocol: tcp, mode: dr, port: 80, server_group: g}]}\n"
+        "server_groups: [{name: g, servers: [{address: " +
+        std::string(address) + ", port: 80}]}]\n");
+  };
+  EXPECT_THAT(errors(text("192.0.2.7")), IsEmpty());
+  EXPECT_THAT(errors(text("203.0.113.7")),
+              ElementsAre(HasSubstr("4:37: error: server 203.0.113.7 of listener tcp 192.0.2.10:80 is on no network of "
+                                    "a port: mode dr reaches servers by their link addresses; allowed: a server on a "
+                                    "connected network, or another mode")));
+}
+
 TEST(ValidateServices, AServerThatIsAListenerIsALoop) {
   const auto text = [](std::string_view mode) {
     return with_ports(

@@ -1,0 +1,150 @@
+// ICMP errors about packets of flows. An error quotes a packet as we sent it; its sender knows that packet as it was
+// before. So the quote is turned back, and the error goes to the sender as if it came from where the sender sent to
+// (RFC 5508 section 4; RFC 792, RFC 4443 section 2.4 c: a host finds its connection by the quote).
+#include "dataplane/l4/balancer.h"
+#include "dataplane/l4/rewrite.h"
+#include "dataplane/packet/icmp_error.h"
+
+namespace steelyard::l4 {
+namespace {
+
+using packet::DropReason;
+
+// TCP numbers that full NAT has moved, as far as they are quoted.
+template <class Family>
+void restore_numbers(const packet::IcmpQuote& quote, const Flow<Family>& flow, Side sender,
+                     packet::ChecksumDelta& checksum) {
+  if (sender == Side::client) {
+    shift_number(quote.l4, quote.l4 + 4, 0U - flow.sequence_delta, checksum);
+    return;
+  }
+  const bool acknowledges = quote.l4_quoted < 14 || (quote.l4[13] & packet::tcp_flag::ack) != 0;
+  if (quote.l4_quoted >= 12 && acknowledges) {
+    shift_number(quote.l4, quote.l4 + 8, flow.sequence_delta, checksum);
+  }
+}
+
+// What rewrite() has done to the quoted packet, undone. The hop limit stays as it was quoted.
+template <class Family>
+void restore_quote(const packet::IcmpQuote& quote, const Flow<Family>& flow, Side sender) {
+  const auto new_addresses = flow.addresses_from(sender);
+  const std::uint32_t new_ports = flow.ports_from(sender);
+  packet::ChecksumDelta header;
+  header.replace(packet::AddressPair<Family>::of(quote.l3), new_addresses);
+  packet::ChecksumDelta segment = header;
+  segment.replace(packet::load<std::uint32_t>(quote.l4), new_ports);
+  packet::store(quote.l3 + Family::source_offset, new_addresses);
+  packet::store(quote.l4, new_ports);
+  if constexpr (!Family::is_v6) {
+    packet::store(quote.l3 + 10, header.apply(packet::load<std::uint16_t>(quote.l3 + 10)));
+  }
+  if (quote.protocol == packet::protocol_tcp) {
+    if (flow.sequence_delta != 0) {
+      restore_numbers(quote, flow, sender, segment);
+    }
+    if (quote.l4_quoted >= 18) {
+      packet::store(quote.l4 + 16, segment.apply(packet::load<std::uint16_t>(quote.l4 + 16)));
+    }
+    return;
+  }
+  if (const auto checksum = packet::load<std::uint16_t>(quote.l4 + 6); checksum != 0) {
+    const std::uint16_t updated = segment.apply(checksum);
+    packet::store(quote.l4 + 6, updated == 0 ? std::uint16_t{0xffff} : updated);
+  }
+}
+
+// The error's own addresses. The client knows the service alone; with full NAT the server knows only us.
+template <class Family>
+void address_error(packet::PacketView& view, const Flow<Family>& flow, Side sender) {
+  if (sender == Side::client) {
+    packet::store(view.l3 + Family::source_offset, flow.vip);
+    packet::store(view.l3 + Family::destination_offset, flow.client);
+  } else {
+    if (flow.mode() == service::Mode::fullnat) {
+      packet::store(view.l3 + Family::source_offset, flow.local);
+    }
+    packet::store(view.l3 + Family::destination_offset, flow.server);
+  }
+  --view.l3[Family::ttl_offset];
+  if constexpr (!Family::is_v6) {
+    const std::span<std::uint8_t> header(view.l3, view.l4);
+    packet::store(view.l3 + 10, std::uint16_t{0});
+    packet::store(view.l3 + 10, packet::ipv4_header_checksum(header));
+  }
+}
+
+}  // namespace
+
+// The worker that has the flow of a quoted packet, if anybody has it: of one to a client, of one to a server that
+// answers past us, of one to another server.
+template <class Family>
+std::optional<service::WorkerId> Balancer::owner_of_error(const packet::Tuple<Family>& sent) const {
+  if (listener_of<Family>(sent.reversed()) != nullptr) {
+    return owner_of(sent.destination, sent.destination_port);
+  }
+  const service::Listener* listener = listener_of<Family>(sent);
+  if (listener != nullptr && service::is_one_sided(listener->mode)) {
+    return owner_of(sent.source, sent.source_port);
+  }
+  return owner_of_unknown<Family>(sent.reversed());
+}
+
+// An error about a packet of a one-sided flow, which was quoted as its sender knows it.
+template <class Family>
+Verdict Balancer::pass_error(const packet::PacketView& view, const typename Family::Address& sender) {
+  if (!(view.destination<Family>() == sender)) {
+    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+  }
+  if (view.l3[Family::ttl_offset] <= 1) {
+    return Verdict::dropped(DropReason::ttl_expired);
+  }
+  const auto hop = next_hop(sender);
+  if (!hop) {
+    return Verdict::dropped(why_no_hop(sender));
+  }
+  age<Family>(view.l3);
+  counters_.errors_translated.add();
+  return Verdict::forwarded(*hop);
+}
+
+template <class Family>
+Verdict Balancer::translate_error(packet::PacketView& view) {
+  const auto quote = packet::quote_in<Family>(view);
+  if (!quote) {
+    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+  }
+  // The flow is found by what the quoted packet's receiver would answer with.
+  const packet::Tuple<Family> sent = quote->template tuple<Family>();
+  const packet::Tuple<Family> answer = sent.reversed();
+  const auto hit = table<Family>().find(answer, table<Family>().hash_of(answer));
+  if (!hit) {
+    const auto own = table<Family>().find(sent, table<Family>().hash_of(sent));
+    if (own && table<Family>()[own->flow].one_sided()) {
+      return pass_error<Family>(view, sent.source);
+    }
+    const auto owner = owner_of_error<Family>(sent);
+    if (!owner) {
+      return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+    }
+    return *owner == worker_ ? Verdict::dropped(DropReason::no_flow) : Verdict::handed_off(*owner);
+  }
+  Flow<Family>& flow = table<Family>()[hit->flow];
+  const Side sender = opposite(hit->side);
+  if (view.l3[Family::ttl_offset] <= 1) {
+    return Verdict::dropped(DropReason::ttl_expired);
+  }
+  const neighbor::HopIndex hop = hop_of<Family>(flow, sender);
+  if (hop == neighbor::HopIndex{}) {
+    return Verdict::dropped(why_no_hop(sender == Side::client ? flow.client : flow.server));
+  }
+  restore_quote(*quote, flow, sender);
+  address_error(view, flow, sender);
+  packet::write_icmp_checksum<Family>(view);
+  counters_.errors_translated.add();
+  return Verdict::forwarded(hop);
+}
+
+template Verdict Balancer::translate_error<packet::Ipv4>(packet::PacketView&);
+template Verdict Balancer::translate_error<packet::Ipv6>(packet::PacketView&);
+
+}  // namespace steelyard::l4

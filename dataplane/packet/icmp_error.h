@@ -1,0 +1,41 @@
+// ICMP errors (RFC 792, RFC 4443 section 3) and the packets that they quote: the beginning of what somebody sent, as it
+// arrived where the error was made.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/packet/view.h"
+
+namespace steelyard::packet {
+
+// The quoted packet: TCP or UDP, at least its first eight bytes.
+struct IcmpQuote {
+  std::uint8_t* l3 = nullptr;
+  std::uint8_t* l4 = nullptr;
+  std::size_t l4_quoted = 0;  // bytes from l4 on that are there; 8 or more
+  std::uint8_t protocol = 0;
+
+  template <class Family>
+  [[nodiscard]] Tuple<Family> tuple() const {
+    return {load<typename Family::Address>(l3 + Family::source_offset),
+            load<typename Family::Address>(l3 + Family::destination_offset), load<std::uint16_t>(l4),
+            load<std::uint16_t>(l4 + 2), protocol};
+  }
+};
+
+// Is it an error that concerns a packet on its way: unreachable, too big, time exceeded, a bad header field? Redirects
+// are between neighbours, and source quench is no more (RFC 6633).
+[[nodiscard]] bool is_icmp_error(const PacketView& view);
+
+// The quote in an error whose checksum is right. Nothing: the checksum is wrong, the message is not whole in the first
+// segment, or it quotes no TCP or UDP packet's beginning. IPv6 extension headers in front of it are passed over.
+template <class Family>
+[[nodiscard]] std::optional<IcmpQuote> quote_in(const PacketView& error);
+
+// Writes the error's checksum anew, after changes to its addresses or to the quote.
+template <class Family>
+void write_icmp_checksum(const PacketView& error);
+
+}  // namespace steelyard::packet

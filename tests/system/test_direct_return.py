@@ -1,0 +1,88 @@
+"""Mode `dr`: servers that have the VIP themselves get the clients' packets as they are and answer past Steelyard."""
+
+from harness import config
+from harness.case import SystemCase, for_each
+from harness.plan import FAMILIES, FAR_CLIENTS
+
+EACH_FAMILY = list(FAMILIES.values())
+WORKERS = [1, 2]
+PORT = 7000
+
+
+class DirectReturn(SystemCase):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.net.direct_way())
+
+    def forward(self, family, workers, protocol="tcp", **settings):
+        """One listener before the three servers, all of which have its address and its port."""
+        for index in range(self.servers):
+            self.addCleanup(self.net.accept_vip(index, family, family.vip()))
+        ports = {"tcp": {PORT: "echo"}} if protocol == "tcp" else {"udp": [PORT]}
+        servers = self.echo_servers(**ports, vips=[family.vip()])
+        listener = config.listener(PORT, protocol, mode="dr", **settings)
+        balancers = [config.load_balancer("lb", family.vip(), listener)]
+        return servers, self.balance(balancers, [config.group("web", family, PORT)], workers)
+
+    def sources(self, family):
+        return [None, *(family.far(number) for number in range(15))]
+
+    def assert_real_clients(self, servers, event, family):
+        peers = {peer for server in servers for peer in server.report()[event]} - {family.lan}
+        clients = {family.client, *(family.far(number) for number in range(FAR_CLIENTS))}
+        self.assertTrue(peers <= clients, peers)
+        self.assertGreater(len(peers), 10)
+
+    @for_each(family=EACH_FAMILY, workers=WORKERS)
+    def test_tcp_connections_of_near_and_far_clients_echo(self, family, workers):
+        servers, steelyard = self.forward(family, workers)
+        names = set()
+        for source in self.sources(family):
+            with self.client.echo(family.vip(), PORT, source) as connection:
+                names.add(connection.name)
+                self.assertEqual(connection.say("hello"), "hello")
+                long = "x" * 20000
+                self.assertEqual(connection.say(long), long)
+        self.assertEqual(names, {"a", "b", "c"})
+        self.assert_real_clients(servers, "accepted", family)
+        if workers == 2:
+            self.assertGreater(steelyard.counted("hand"), 0, "the hand-off path carried nothing")
+
+    @for_each(family=EACH_FAMILY, workers=WORKERS)
+    def test_udp_datagrams_of_near_and_far_clients_echo(self, family, workers):
+        servers, _ = self.forward(family, workers, "udp")
+        names = set()
+        for source in self.sources(family):
+            with self.client.udp(family.vip(), PORT, source) as opened:
+                for payload in (b"one", b"two" * 400, b""):
+                    opened.send(payload)
+                    name, _, echoed = opened.recv(65536).partition(b" ")
+                    self.assertEqual(echoed, payload)
+                    names.add(name)
+        self.assertEqual(names, {b"a", b"b", b"c"})
+        self.assert_real_clients(servers, "datagrams", family)
+
+    @for_each(family=EACH_FAMILY)
+    def test_a_bulk_transfer_arrives_byte_for_byte(self, family):
+        self.forward(family, 2)
+        content = bytes(range(256)) * 16384
+        with self.client.echo(family.vip(), PORT) as connection:
+            received = connection.exchange(content)
+        self.assertEqual(received, content)
+
+    @for_each(family=EACH_FAMILY)
+    def test_an_idle_connection_is_reset_at_both_ends(self, family):
+        servers, _ = self.forward(family, 1, established_timeout=10)
+        with self.client.echo(family.vip(), PORT) as connection:
+            self.assertEqual(connection.say("hello"), "hello")
+            self.assertTrue(connection.wait_for_reset(30))
+        resets = [peer for server in servers for peer in server.report()["reset"]]
+        self.assertIn(family.client, resets)
+
+    @for_each(family=EACH_FAMILY)
+    def test_a_server_that_is_down_gets_no_new_connections(self, family):
+        servers, steelyard = self.forward(family, 1)
+        servers[0].kill()
+        steelyard.wait_health(family.server(0), PORT, "down")
+        names = {self.client.echo(family.vip(), PORT).name for _ in range(12)}
+        self.assertEqual(names, {"b", "c"})
