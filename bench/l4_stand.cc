@@ -370,8 +370,13 @@ std::size_t Stand<Family>::count_wrong(std::span<rte_mbuf* const> packets) const
     const bool parsed = view.kind == packet::PacketKind::l4;
     const bool summed = parsed && packet::l4_checksum<Family>(view.source<Family>(), view.destination<Family>(),
                                                               view.protocol, {view.l4, view.l4_length}) == 0;
-    const bool addressed = summed && std::memcmp(frame, mac_of(number_of(view.destination<Family>())).data(), 6) == 0;
-    wrong += addressed ? 0 : 1;
+    const auto goes_to = [frame](std::uint32_t number) { return std::memcmp(frame, mac_of(number).data(), 6) == 0; };
+    const std::uint32_t number = parsed ? number_of(view.destination<Family>()) : 0;
+    bool addressed = goes_to(number);
+    for (std::uint32_t server = 0; direct_ && number == host::vip && server < servers; ++server) {
+      addressed = addressed || goes_to(host::server + server);
+    }
+    wrong += summed && addressed ? 0 : 1;
   }
   return wrong;
 }
