@@ -19,6 +19,7 @@ GOALS = [
     (r"^new_flow/.*/wrr$", "ns", 600.0),
     (r"^pick/wrr/100$", "ns", 60.0),
     (r"^pick/wrr/10000$", "ns", 200.0),
+    (r"^build_table/1000$", "ns", 2e6),
 ]
 UNITS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 

@@ -114,6 +114,10 @@ std::string_view to_string(Scheduler scheduler) {
       return "wlc";
     case Scheduler::rr:
       return "rr";
+    case Scheduler::sch:
+      return "sch";
+    case Scheduler::tch:
+      return "tch";
   }
   return "?";
 }

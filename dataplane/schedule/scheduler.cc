@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "dataplane/schedule/least_connections.h"
+#include "dataplane/schedule/maglev.h"
 #include "dataplane/schedule/slow_start.h"
 
 namespace steelyard::schedule {
@@ -28,6 +29,9 @@ std::size_t policy_words(service::Scheduler kind, std::size_t servers) {
   switch (kind) {
     case service::Scheduler::wlc:
       return LeastConnections::words(servers);
+    case service::Scheduler::sch:
+    case service::Scheduler::tch:
+      return HashPlacement::words(servers);
     case service::Scheduler::wrr:
     case service::Scheduler::rr:
       break;
@@ -49,7 +53,7 @@ void sort_by_id(const service::Listener& listener, std::span<std::uint32_t> by_i
 static_assert(sizeof(Scheduler) <= 1344, "workers keep one for every listener id");
 
 // The scratch of a listener for one worker:
-//   [ built | by_id: n words | weights: n words | policy: WeightedRotation or LeastConnections ]
+//   [ built | by_id: n words | weights: n words | policy: WeightedRotation, LeastConnections or HashPlacement ]
 struct Scheduler::Memory {
   std::uint32_t& mark;
   std::span<std::uint32_t> by_id;    // indices of servers in the order of their ids
@@ -88,11 +92,15 @@ void Scheduler::take_weights(const service::Listener& listener, std::span<std::u
     std::uint32_t weight = listener.servers[index].weight;
     assert(weight <= max_weight);
     if (weight > 0 && state.up.load(std::memory_order_acquire)) {
+      ++usable_;
+      if (service::by_hash(listener.scheduler)) {
+        weights[index] = weight;  // a weight that grows would move clients at each of its steps
+        continue;
+      }
       const auto step =
           slow_start_step(weight, listener.slow_start, state.recovered_at.load(std::memory_order_acquire), now_ns);
       next_step = std::min(next_step, step.next_at_ns);
       weight = listener.scheduler == service::Scheduler::rr ? 1 : step.weight;
-      ++usable_;
     } else {
       weight = 0;
     }
@@ -128,6 +136,10 @@ void Scheduler::rebuild(const service::Listener& listener, WorkerPhase phase, co
   }
   take_weights(listener, words.weights, now_ns);
   words.mark = built;
+  if (service::by_hash(listener.scheduler)) {
+    HashPlacement(*listener.hash_table, words.policy).rebuild(words.weights);
+    return;
+  }
   if (listener.scheduler != service::Scheduler::wlc) {
     WeightedRotation(words.policy, servers, place_).rebuild(words.weights);
     return;
@@ -151,9 +163,13 @@ void Scheduler::take_counts(const service::Listener& listener, const LoadView& l
   others_version_ = load.others_version;
 }
 
-std::optional<std::size_t> Scheduler::pick(const service::Listener& listener, const LoadView& load) {
+std::optional<std::size_t> Scheduler::pick(const service::Listener& listener, const LoadView& load, ClientKey client) {
   if (usable_ == 0 || !is_built_from(listener)) {
     return std::nullopt;
+  }
+  if (service::by_hash(listener.scheduler)) {
+    const Memory words = memory(listener);
+    return HashPlacement(*listener.hash_table, words.policy).pick(words.weights, client);
   }
   const std::span<std::uint32_t> policy = memory(listener).policy;
   if (listener.scheduler != service::Scheduler::wlc) {
@@ -168,9 +184,13 @@ std::optional<std::size_t> Scheduler::pick(const service::Listener& listener, co
 }
 
 std::optional<std::size_t> Scheduler::pick_other(const service::Listener& listener,
-                                                 std::span<const std::size_t> excluded) {
+                                                 std::span<const std::size_t> excluded, ClientKey client) {
   if (usable_ == 0 || !is_built_from(listener)) {
     return std::nullopt;
+  }
+  if (service::by_hash(listener.scheduler)) {
+    const Memory words = memory(listener);
+    return HashPlacement(*listener.hash_table, words.policy).pick_other(words.weights, client, excluded);
   }
   const std::span<std::uint32_t> policy = memory(listener).policy;
   const std::size_t servers = listener.servers.size();

@@ -1,8 +1,8 @@
-// Which server of a listener gets the next connection: the run-time half of wrr, wlc and rr on one worker. A worker
-// owns one `Scheduler` per listener id and keeps it over snapshot swaps; what grows with the number of servers lies in
-// the listener's scratch memory for that worker. Nothing here allocates, locks, reads a clock or looks at another
-// worker; a pick never costs more than O(log n), a rebuild is one pass over the servers.
-// Read first: service/snapshot.h (Listener, ListenerState), then weighted_rotation.h and least_connections.h.
+// Which server of a listener gets the next connection: the run-time half of wrr, wlc, rr, sch and tch on one worker. A
+// worker owns one `Scheduler` per listener id and keeps it over snapshot swaps; what grows with the number of servers
+// lies in the listener's scratch memory for that worker. Nothing here allocates, locks, reads a clock or looks at
+// another worker; a pick never costs more than O(log n) (by hash: maglev.h), a rebuild is one pass over the servers.
+// Read first: service/snapshot.h (Listener, ListenerState), then weighted_rotation.h, least_connections.h and maglev.h.
 //
 //   if (!scheduler.is_current(listener, now)) {
 //     scheduler.rebuild(listener, phase, load, now);
@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 
+#include "dataplane/schedule/maglev.h"
 #include "dataplane/schedule/weighted_rotation.h"
 #include "dataplane/service/counter.h"
 #include "dataplane/service/snapshot.h"
@@ -33,8 +34,8 @@ struct WorkerPhase {
 };
 
 // Open connections by BackendId::value, as wlc needs them; an id beyond the end of a span counts as 0. Control may
-// store new sums into `others` while a call that takes the view runs; a count is read once per use. wrr and rr ignore
-// it.
+// store new sums into `others` while a call that takes the view runs; a count is read once per use. Only wlc
+// looks at it.
 struct LoadView {
   std::span<const service::Gauge> own;     // this worker's live counters
   std::span<const service::Gauge> others;  // the sum over all other workers, at most 10 ms old
@@ -52,23 +53,26 @@ class Scheduler {
 
   // Takes over the servers of `listener`, their health and weights, and its scratch for phase.worker. Positions
   // survive: the progress of each weight class of wrr and rr and whose turn it is in it; wlc's order of equals, exactly
-  // while the scratch is the same one, else from the server after the last picked one. O(n); n log n when BackendIds
-  // are not in ascending order.
+  // while the scratch is the same one, else from the server after the last picked one. By hash there is nothing to
+  // remember. O(n); n log n when BackendIds are not in ascending order.
   void rebuild(const service::Listener& listener, WorkerPhase phase, const LoadView& load, std::uint64_t now_ns);
 
   // The index into listener.servers that the next connection goes to; nullopt when no server is usable (up, and with a
-  // weight). The caller has made sure of is_current(). wlc: tell load_changed() once the connection is counted.
-  [[nodiscard]] std::optional<std::size_t> pick(const service::Listener& listener, const LoadView& load);
+  // weight). The caller has made sure of is_current(). wlc: tell load_changed() once the connection is counted. Only
+  // sch and tch look at `client`; the same client gets the same server of them as long as no server changes.
+  [[nodiscard]] std::optional<std::size_t> pick(const service::Listener& listener, const LoadView& load,
+                                                ClientKey client = {});
 
   // A usable server which is not among `excluded`, without moving the position; nullopt when there is none. For the
   // rare connection that cannot have the server that pick() gave. Tries at most excluded.size() + 1 servers, so the
-  // caller bounds the cost by bounding its list. wlc: a lightly loaded one, not always the least loaded one.
+  // caller bounds the cost by bounding its list. wlc: a lightly loaded one, not always the least loaded one. sch
+  // and tch: always the same one for the client, after 8 picks at most.
   [[nodiscard]] std::optional<std::size_t> pick_other(const service::Listener& listener,
-                                                      std::span<const std::size_t> excluded);
+                                                      std::span<const std::size_t> excluded, ClientKey client = {});
 
   // wlc: the own (or others') count of a server is another than before; O(log n). Idempotent, as the count is read from
   // `load`. A server that is not (or no more) in the listener, or a listener that this was not built from, is ignored:
-  // the next rebuild starts from the counters. wrr and rr: does nothing.
+  // the next rebuild starts from the counters. All others: does nothing.
   void load_changed(const service::Listener& listener, service::BackendId server, const LoadView& load);
 
   // The index into listener.servers of a server by its id, for persistence; nullopt when it is not in the listener or

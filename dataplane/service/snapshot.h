@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/service/address.h"
+#include "dataplane/service/hash_table.h"
 #include "dataplane/service/ids.h"
 #include "dataplane/service/listener_index.h"
 
@@ -23,7 +24,11 @@ enum class Mode : std::uint8_t { nat, fullnat, dr };
 [[nodiscard]] constexpr bool is_one_sided(Mode mode) {
   return mode >= Mode::dr;
 }
-enum class Scheduler : std::uint8_t { wrr, wlc, rr };
+enum class Scheduler : std::uint8_t { wrr, wlc, rr, sch, tch };
+// By consistent hash: the server follows from the client, so that every process with this configuration finds it again.
+[[nodiscard]] constexpr bool by_hash(Scheduler scheduler) {
+  return scheduler == Scheduler::sch || scheduler == Scheduler::tch;
+}
 // What happens to the connections of a server that was removed or turned unhealthy.
 enum class OrphanPolicy : std::uint8_t { run, reset };
 
@@ -65,6 +70,7 @@ struct Listener {
   std::uint64_t servers_generation = 0;
   std::vector<Server> servers;
   std::shared_ptr<ListenerState> state;
+  std::shared_ptr<const HashTable> hash_table;  // of `servers`; sch and tch only
   // Scheduler memory, one block per worker; a worker writes only its own (schedule/scheduler.h says how much).
   std::vector<std::shared_ptr<std::uint32_t[]>> scratch;
 };

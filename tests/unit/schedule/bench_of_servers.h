@@ -34,7 +34,11 @@ class BenchOfServers {
       service::Server server;
       server.weight = weights[index];
       server.id = {first_id + index};
+      server.port = static_cast<std::uint16_t>(1 + index);
       next->servers.push_back(server);
+    }
+    if (service::by_hash(kind)) {
+      next->hash_table = std::make_shared<service::HashTable>(build_hash_table(next->servers));
     }
     for (std::uint16_t worker = 0; worker < workers_; ++worker) {
       next->scratch.push_back(std::make_unique<std::uint32_t[]>(scratch_words(kind, weights.size())));
@@ -55,7 +59,7 @@ class BenchOfServers {
       ++rebuilds;
       scheduler.rebuild(*listener_, {{worker}, workers_}, load(worker), now_ns);
     }
-    return scheduler.pick(*listener_, load(worker));
+    return scheduler.pick(*listener_, load(worker), client);
   }
 
   void open(std::size_t server, std::uint16_t worker = 0) {
@@ -98,6 +102,7 @@ class BenchOfServers {
   [[nodiscard]] Scheduler& scheduler(std::uint16_t worker = 0) { return schedulers_[worker]; }
 
   std::uint64_t now_ns = 1'000'000'000'000;
+  ClientKey client;  // who asks
   std::uint64_t rebuilds = 0;
 
  private:

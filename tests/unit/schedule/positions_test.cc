@@ -18,7 +18,8 @@ using testing::ElementsAre;
 
 class EveryScheduler : public testing::TestWithParam<service::Scheduler> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryScheduler,
-                         testing::Values(service::Scheduler::wrr, service::Scheduler::wlc, service::Scheduler::rr));
+                         testing::Values(service::Scheduler::wrr, service::Scheduler::wlc, service::Scheduler::rr,
+                                         service::Scheduler::sch, service::Scheduler::tch));
 
 TEST_P(EveryScheduler, PicksNobodyWhenNobodyIsUsable) {
   BenchOfServers servers(GetParam(), {100, 0});
@@ -39,6 +40,7 @@ TEST_P(EveryScheduler, NeverPicksAServerOfWeightZeroOrOneThatIsDown) {
   BenchOfServers servers(GetParam(), {10, 0, 20, 30});
   servers.set_up(2, false);
   for (int done = 0; done < 1'000; ++done) {
+    ++servers.client.value;
     const auto server = servers.pick().value();
     EXPECT_TRUE(server == 0 || server == 3) << server;
     servers.open(server);
@@ -55,6 +57,7 @@ TEST_P(EveryScheduler, SeesEveryHealthFlipAtTheNextPick) {
       up[server] = !up[server];
       servers.set_up(server, up[server]);
     }
+    ++servers.client.value;
     const auto picked = servers.pick();
     ASSERT_EQ(picked.has_value(), std::ranges::count(up, true) > 0);
     ASSERT_TRUE(!picked || up[*picked]);
