@@ -19,9 +19,10 @@ constexpr std::array mode_choices{Choice<Mode>{"nat", Mode::nat}, Choice<Mode>{"
                                   Choice<Mode>{"dr", Mode::dr}};
 constexpr std::array<std::string_view, 1> later_modes{"tunnel"};
 constexpr std::array scheduler_choices{Choice<Scheduler>{"wrr", Scheduler::wrr},
-                                       Choice<Scheduler>{"wlc", Scheduler::wlc},
-                                       Choice<Scheduler>{"rr", Scheduler::rr}};
-constexpr std::array<std::string_view, 3> later_schedulers{"sch", "tch", "qch"};
+                                       Choice<Scheduler>{"wlc", Scheduler::wlc}, Choice<Scheduler>{"rr", Scheduler::rr},
+                                       Choice<Scheduler>{"sch", Scheduler::sch},
+                                       Choice<Scheduler>{"tch", Scheduler::tch}};
+constexpr std::array<std::string_view, 1> later_schedulers{"qch"};
 constexpr std::array orphan_choices{Choice<OrphanPolicy>{"run", OrphanPolicy::run},
                                     Choice<OrphanPolicy>{"reset", OrphanPolicy::reset}};
 constexpr std::array balancer_status_choices{Choice<bool>{"active", true}, Choice<bool>{"inactive", false}};
@@ -178,6 +179,9 @@ void read_timing_of_listener(MapReader& map, Listener& listener) {
   read_connection_drain(map, listener);
   if (listener.slow_start.count() > 0 && listener.scheduler == Scheduler::rr) {
     map.has_no_effect("slow_start", "scheduler rr gives every server the same share; use wrr or wlc");
+  }
+  if (listener.slow_start.count() > 0 && service::by_hash(listener.scheduler)) {
+    map.has_no_effect("slow_start", "a weight that grows would move clients between servers; use wrr or wlc");
   }
   if (listener.protocol == Protocol::udp) {
     map.has_no_effect("established_timeout", "only a tcp listener uses it");

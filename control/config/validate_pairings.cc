@@ -41,6 +41,16 @@ bool check_limits(const std::vector<ServerSet>& sets, Report& report) {
     report.error(too_large->at, too_large->label + " has " + std::to_string(too_large->servers.size()) +
                                     " servers; allowed: at most " + std::to_string(service::max_servers));
   }
+  for (const ServerSet& set : sets) {
+    const auto hashed = std::ranges::find_if(
+        set.listeners, [](const ListenerRef& ref) { return service::by_hash(ref.listener->scheduler); });
+    if (hashed != set.listeners.end() && set.servers.size() > service::HashTable::max_servers) {
+      report.error(hashed->listener->at, set.label + " has " + std::to_string(set.servers.size()) +
+                                             " servers; allowed with scheduler " +
+                                             std::string(to_string(hashed->listener->scheduler)) + ": at most " +
+                                             std::to_string(service::HashTable::max_servers));
+    }
+  }
   return listeners <= service::max_listeners && backends <= service::max_backends && too_large == sets.end();
 }
 

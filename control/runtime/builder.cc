@@ -1,6 +1,7 @@
 #include "control/runtime/builder.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "dataplane/worker/scratch.h"
@@ -25,6 +26,12 @@ boost::asio::ip::address to_asio(const service::Address& address) {
 bool same_servers(const std::vector<service::Server>& left, const std::vector<service::Server>& right) {
   return std::ranges::equal(left, right, [](const service::Server& a, const service::Server& b) {
     return a.id == b.id && a.weight == b.weight && a.address == b.address && a.port == b.port;
+  });
+}
+
+bool same_endpoints(const std::vector<service::Server>& left, const std::vector<service::Server>& right) {
+  return std::ranges::equal(left, right, [](const service::Server& a, const service::Server& b) {
+    return a.address == b.address && a.port == b.port;
   });
 }
 
@@ -119,6 +126,8 @@ struct PlanBuilder::Work {
   std::set<BackendKey> backend_keys;
   std::vector<ListenerPlan> plans;
   std::vector<healthcheck::Target> targets;
+  // By group, or load balancer with a default group, and the listener's server port.
+  std::map<std::pair<const void*, std::uint16_t>, std::shared_ptr<const service::HashTable>> hash_tables;
 };
 
 PlanBuilder::PlanBuilder(std::size_t workers)
@@ -128,7 +137,7 @@ PlanBuilder::PlanBuilder(std::size_t workers)
 
 tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config::Config> config,
                                                    const Overrides& overrides, const Plan* previous) {
-  Work work{*config, overrides, previous, {}, {}, {}, {}, {}, {}};
+  Work work{*config, overrides, previous, {}, {}, {}, {}, {}, {}, {}};
   work.snapshot = std::make_shared<service::Snapshot>();
   for (const config::ServerGroup& group : config->server_groups) {
     work.groups.emplace(group.name, &group);
@@ -231,6 +240,16 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   } else {
     built->servers_generation = generation_;
     built->state = std::make_shared<service::ListenerState>(built->servers.size());
+    if (service::by_hash(built->scheduler)) {
+      const void* owner = group != nullptr ? static_cast<const void*>(group) : &balancer;
+      auto& table = work.hash_tables[{owner, listener.server_port}];
+      if (table == nullptr) {
+        table = old != nullptr && old->hash_table != nullptr && same_endpoints(old->servers, built->servers)
+                    ? old->hash_table
+                    : std::make_shared<const service::HashTable>(worker::build_hash_table(built->servers));
+      }
+      built->hash_table = table;
+    }
     const std::size_t words = worker::scratch_words(built->scheduler, built->servers.size());
     for (std::size_t worker = 0; worker < workers_; ++worker) {
       built->scratch.push_back(std::make_unique<std::uint32_t[]>(words));

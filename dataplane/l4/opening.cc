@@ -26,6 +26,16 @@ std::uint32_t server_hash(const packet::HashKey& key, const Flow<Family>& flow) 
   return static_cast<std::uint32_t>(packet::hash(key, flow.server, flow.server_port)) | 1U;
 }
 
+// What the schedulers by hash know the client of a packet by; `tuple` is the client's.
+template <class Family>
+schedule::ClientKey key_of(const service::Listener& listener, const packet::Tuple<Family>& tuple) {
+  if (!service::by_hash(listener.scheduler)) {
+    return {};
+  }
+  return schedule::client_key(listener.scheduler, to_service(tuple.source), __builtin_bswap16(tuple.source_port),
+                              to_service(tuple.destination), __builtin_bswap16(tuple.destination_port));
+}
+
 bool opens_connection(const packet::PacketView& view) {
   return view.protocol != packet::protocol_tcp ||
          (view.tcp_flags & (packet::tcp_flag::syn | packet::tcp_flag::ack)) == packet::tcp_flag::syn;
@@ -188,7 +198,7 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
   const service::Address client = to_service(view.source<Family>());
   auto place = persistent_server(*listener, client, worker_);
   if (!place) {
-    place = scheduler_of(*listener).pick(*listener, load());
+    place = scheduler_of(*listener).pick(*listener, load(), key_of<Family>(*listener, view.tuple<Family>()));
     if (!place) {
       return refuse<Family>(view, DropReason::no_usable_server);
     }
@@ -228,7 +238,7 @@ Verdict Balancer::open_with(packet::PacketView& view, const service::Listener& l
     return Verdict::dropped(DropReason::ttl_expired);
   }
   if (!server) {
-    server = scheduler_of(listener).pick(listener, load());
+    server = scheduler_of(listener).pick(listener, load(), key_of<Family>(listener, tuple));
   }
   return server ? prepare<Family>(view, listener, *server, opening)
                 : refuse<Family>(view, DropReason::no_usable_server);
@@ -396,7 +406,9 @@ bool Balancer::settle_server_side(Opening<Family>& opening) {
   std::array<std::size_t, max_server_tries - 1> tried{};
   for (std::size_t tries = 0; tries < tried.size();) {
     tried[tries++] = opening.server;
-    const auto other = scheduler_of(*opening.listener).pick_other(*opening.listener, std::span(tried).first(tries));
+    const auto other = scheduler_of(*opening.listener)
+                           .pick_other(*opening.listener, std::span(tried).first(tries),
+                                       key_of(*opening.listener, flow.client_side()));
     if (!other) {
       return false;
     }

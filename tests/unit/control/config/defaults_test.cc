@@ -115,6 +115,13 @@ TEST(ConfigDefaults, AServerHasWeightOneHundred) {
   EXPECT_TRUE(config.load_balancers.at(0).active);
 }
 
+TEST(ConfigValues, EverySchedulerHasTheNameThatItIsShownBy) {
+  for (const auto scheduler : {Scheduler::wrr, Scheduler::wlc, Scheduler::rr, Scheduler::sch, Scheduler::tch}) {
+    const std::string name(to_string(scheduler));
+    EXPECT_EQ(listener_of("protocol: udp, port: 80, server_group: g, scheduler: " + name).scheduler, scheduler);
+  }
+}
+
 TEST(ConfigValues, EveryKeyOfAListenerIsRead) {
   const Listener listener = listener_of(
       "protocol: tcp, port: 443, status: stopped, mode: fullnat, scheduler: wlc, server_port: 8080, "

@@ -373,7 +373,8 @@ TEST(ValidateServices, AnUnusedGroupIsWarnedOf) {
 }
 
 // What is said about a group of so many servers before listeners on so many ports.
-std::vector<std::string> said_about(std::size_t servers, std::uint32_t listeners) {
+std::vector<std::string> said_about(std::size_t servers, std::uint32_t listeners,
+                                    Scheduler scheduler = Scheduler::wrr) {
   Config config;
   config.ports.resize(1);
   config.server_groups.resize(1);
@@ -385,6 +386,7 @@ std::vector<std::string> said_about(std::size_t servers, std::uint32_t listeners
     Listener listener;
     listener.port = static_cast<std::uint16_t>(port);
     listener.server_group = "g";
+    listener.scheduler = scheduler;
     config.load_balancers[0].listeners.push_back(listener);
   }
   Report report("f");
@@ -405,6 +407,15 @@ TEST(ValidateServices, WhatIdsCannotCountIsRefused) {
 TEST(ValidateServices, AGroupHoldsNoMoreServersThanTheSchedulerCanCount) {
   EXPECT_THAT(said_about(100'001, 1),
               ::testing::Contains(HasSubstr("error: group `g` has 100001 servers; allowed: at most 100000")));
+}
+
+TEST(ValidateServices, AGroupHoldsNoMoreServersThanAHashTableCanName) {
+  EXPECT_THAT(
+      said_about(65'536, 1, Scheduler::tch),
+      ::testing::Contains(HasSubstr("error: group `g` has 65536 servers; allowed with scheduler tch: at most 65535")));
+  for (const std::string& line : said_about(65'535, 1, Scheduler::tch)) {
+    EXPECT_THAT(line, ::testing::Not(HasSubstr("allowed with scheduler")));
+  }
 }
 
 }  // namespace

@@ -243,8 +243,10 @@ INSTANTIATE_TEST_SUITE_P(
               "6:20: error: `protocol` is `sctp`; allowed: `tcp`, `udp`"},
         Wrong{tcp("mode: tunnel"),
               "6:58: error: `mode` `tunnel` is not supported in this version; allowed: `nat`, `fullnat`, `dr`"},
-        Wrong{tcp("scheduler: sch"),
-              "6:63: error: `scheduler` `sch` is not supported in this version; allowed: `wrr`, `wlc`, `rr`"},
+        Wrong{tcp("scheduler: qch"),
+              "6:63: error: `scheduler` `qch` is not supported in this version; allowed: `wrr`, `wlc`, `rr`, `sch`, "
+              "`tch`"},
+        Wrong{tcp("scheduler: ring"), "6:63: error: `scheduler` is `ring`; allowed: `wrr`, `wlc`, `rr`, `sch`, `tch`"},
         Wrong{tcp("status: active"), "6:60: error: `status` is `active`; allowed: `running`, `stopped`"},
         Wrong{tcp("server_port: 80"), "6:65: error: `server_port` goes with the default group only"},
         Wrong{tcp("connection_drain: on"),
@@ -298,7 +300,11 @@ TEST(Values, SettingsThatDoNothingAreWarnedOf) {
   EXPECT_THAT(warnings(tcp("scheduler: rr, slow_start: 60")),
               ElementsAre("6:67: warning: `slow_start` has no effect here; scheduler rr gives every server the same "
                           "share; use wrr or wlc"));
-  for (const char* setting : {"scheduler: rr, slow_start: 0", "scheduler: wlc, slow_start: 60", "slow_start: 60"}) {
+  EXPECT_THAT(warnings(tcp("scheduler: tch, slow_start: 60")),
+              ElementsAre("6:68: warning: `slow_start` has no effect here; a weight that grows would move clients "
+                          "between servers; use wrr or wlc"));
+  for (const char* setting : {"scheduler: sch, slow_start: 0", "scheduler: rr, slow_start: 0",
+                              "scheduler: wlc, slow_start: 60", "slow_start: 60"}) {
     EXPECT_THAT(warnings(tcp(setting)), ::testing::IsEmpty()) << setting;
   }
 }

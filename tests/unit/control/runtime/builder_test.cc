@@ -1,0 +1,73 @@
+// Snapshots from configurations: what is shared, and what a change makes anew.
+#include "control/runtime/builder.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "control/config/validate.h"
+
+namespace steelyard::control {
+namespace {
+
+std::shared_ptr<const config::Config> config_of(const std::string& listeners, const std::string& servers) {
+  const std::string text =
+      "ports: [{name: wan, device: net_null0, addresses: [192.0.2.2/24, 10.0.0.254/24]}]\n"
+      "load_balancers: [{name: lb, address: 192.0.2.10, listeners: [" +
+      listeners + "]}]\nserver_groups: [{name: g, servers: [" + servers + "]}]\n";
+  config::ParseResult loaded = config::load_text(text, "f");
+  EXPECT_TRUE(loaded.config) << text;
+  return std::make_shared<const config::Config>(std::move(*loaded.config));
+}
+
+const std::string by_source = "{protocol: tcp, port: 80, server_group: g, scheduler: sch}";
+const std::string by_tuple = "{protocol: udp, port: 53, server_group: g, scheduler: tch}";
+const std::string in_turn = "{protocol: tcp, port: 81, server_group: g}";
+const std::string two = "{address: 10.0.0.1, port: 80}, {address: 10.0.0.2, port: 80}";
+
+const service::Listener& listener(const Plan& plan, std::size_t place) {
+  return *plan.snapshot->find(plan.listeners.at(place).id);
+}
+
+class Builder : public testing::Test {
+ protected:
+  Plan build(const std::string& listeners, const std::string& servers = two, const Plan* previous = nullptr) {
+    auto plan = builder.build(config_of(listeners, servers), {}, previous);
+    EXPECT_TRUE(plan);
+    return std::move(*plan);
+  }
+  PlanBuilder builder{1};
+};
+
+TEST_F(Builder, ListenersOfAGroupShareItsHashTableAndOthersHaveNone) {
+  const Plan plan = build(by_source + ", " + by_tuple + ", " + in_turn);
+  ASSERT_NE(listener(plan, 0).hash_table, nullptr);
+  EXPECT_EQ(listener(plan, 0).hash_table->order.size(), 2U);
+  EXPECT_EQ(listener(plan, 1).hash_table, listener(plan, 0).hash_table);
+  EXPECT_EQ(listener(plan, 2).hash_table, nullptr);
+}
+
+TEST_F(Builder, AWeightMakesNoNewHashTableAndAServerDoes) {
+  Plan plan = build(by_source);
+  const auto table = listener(plan, 0).hash_table;
+  const Plan reweighted =
+      build(by_source, "{address: 10.0.0.1, port: 80, weight: 7}, {address: 10.0.0.2, port: 80}", &plan);
+  EXPECT_EQ(listener(reweighted, 0).servers[0].weight, 7);
+  EXPECT_EQ(listener(reweighted, 0).hash_table, table);
+  const Plan grown = build(by_source, two + ", {address: 10.0.0.3, port: 80}", &plan);
+  EXPECT_NE(listener(grown, 0).hash_table, table);
+  EXPECT_EQ(listener(grown, 0).hash_table->order.size(), 3U);
+}
+
+TEST_F(Builder, AnOverrideMakesNoNewHashTable) {
+  Plan plan = build(by_source);
+  const auto table = listener(plan, 0).hash_table;
+  builder.override_group(plan, {{ServerKey{"g", *service::Address::parse("10.0.0.1"), 80}, {AdminState::disabled, {}}}},
+                         "g");
+  EXPECT_EQ(listener(plan, 0).servers[0].weight, 0);
+  EXPECT_EQ(listener(plan, 0).hash_table, table);
+}
+
+}  // namespace
+}  // namespace steelyard::control
