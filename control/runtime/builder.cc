@@ -109,6 +109,45 @@ std::uint8_t take_override(BackendPlan& backend, const Overrides& overrides) {
   return backend.admin == AdminState::enabled ? backend.weight : std::uint8_t{0};
 }
 
+// Whose connections may be adopted by a server's packet.
+void find_hashed_servers(service::Snapshot& snapshot) {
+  using Entry = service::ListenerIndex::Entry;
+  std::vector<Entry> servers;
+  bool any = false;
+  for (const auto& listener : snapshot.listeners) {
+    if (listener == nullptr || listener->mode != service::Mode::nat ||
+        listener->key.protocol != service::Protocol::tcp) {
+      continue;
+    }
+    any = any || service::by_hash(listener->scheduler);
+    for (const service::Server& server : listener->servers) {
+      servers.push_back({{server.address, server.port, listener->key.protocol}, listener->id});
+    }
+  }
+  if (!any) {
+    return;
+  }
+  std::ranges::sort(servers, {}, &Entry::key);
+  std::vector<service::VipKey> hashed;
+  std::vector<Entry> unambiguous;
+  for (auto first = servers.begin(); first != servers.end();) {
+    const auto next =
+        std::find_if(first, servers.end(), [first](const Entry& entry) { return entry.key != first->key; });
+    const bool by_hash = std::any_of(first, next, [&snapshot](const Entry& entry) {
+      return service::by_hash(snapshot.find(entry.listener)->scheduler);
+    });
+    if (by_hash) {
+      hashed.push_back(first->key);
+      if (next - first == 1) {
+        unambiguous.push_back(*first);
+      }
+    }
+    first = next;
+  }
+  snapshot.hashed_servers = std::make_shared<service::EndpointSet>(hashed);
+  snapshot.hashed_listeners = std::make_shared<service::ListenerIndex>(unambiguous);
+}
+
 std::string id_limit(const char* what, std::size_t limit) {
   return std::string("too many ") + what + ": at most " + std::to_string(limit) +
          " can be known at a time, those that were removed in the last minutes included";
@@ -187,6 +226,7 @@ tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config:
   snapshot.former_listeners = std::make_shared<service::EndpointSet>(former);
   snapshot.index = std::make_shared<service::ListenerIndex>(entries);
   snapshot.nat_servers = std::make_shared<service::EndpointSet>(endpoints);
+  find_hashed_servers(snapshot);
   const bool same_vips = previous != nullptr && std::ranges::equal(previous->snapshot->vips->all(), vips);
   snapshot.vips = same_vips ? previous->snapshot->vips : std::make_shared<service::AddressSet>(vips);
   return Plan{std::move(config), std::move(work.snapshot), std::move(work.plans), std::move(work.targets)};

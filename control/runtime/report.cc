@@ -93,6 +93,7 @@ json::object to_json(const Accounting::Named& named) {
 
 Accounting::Named flow_counters(const l4::BalancerCounters& counters) {
   return {{"created", counters.flows_created.get()},
+          {"adopted", counters.adopted.get()},
           {"expired", counters.flows_expired.get()},
           {"reset", counters.flows_reset.get()},
           {"half_open_expired", counters.half_open_expired.get()},
@@ -317,6 +318,8 @@ std::string metrics(const Runtime& runtime) {
     const l4::BalancerCounters& balancer = dataplane.worker(place).balancer_counters();
     text.counter("steelyard_flows_created_total", "Layer-4 flows created.")
         .add({{"worker", worker}}, static_cast<double>(balancer.flows_created.get()));
+    text.counter("steelyard_flows_adopted_total", "Layer-4 flows created in the middle of a connection (sch, tch).")
+        .add({{"worker", worker}}, static_cast<double>(balancer.adopted.get()));
     text.gauge("steelyard_flows", "Layer-4 flows in the tables.")
         .add({{"worker", worker}, {"family", "ipv4"}}, balancer.flows_ipv4.get())
         .add({{"worker", worker}, {"family", "ipv6"}}, balancer.flows_ipv6.get());

@@ -94,6 +94,9 @@ std::string_view state_name(l4::FlowState state) {
       return "lingering";
     case l4::FlowState::client_closed:
       return "client_closed";
+    case l4::FlowState::adopted_from_client:
+    case l4::FlowState::adopted_from_server:
+      return "adopted";
   }
   return "free";
 }

@@ -112,8 +112,9 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
                                               const Segment& segment, Opening<Family>& opening) {
   Flow<Family>& flow = table<Family>()[index];
   const bool opens = from == Side::client && segment.has(packet::tcp_flag::syn) && !segment.has(packet::tcp_flag::ack);
-  if (opens && !flow.counts()) {
-    // The client uses its port again: a new connection, decided anew.
+  if (opens && (!flow.counts() || flow.adopted())) {
+    // The client uses its port again: a new connection, decided anew. Or it is not the client: a connection that there
+    // is will be adopted again.
     remove<Family>(index);
     return on_miss<Family>(view, opening);
   }
@@ -150,7 +151,7 @@ void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
     flow.set_state(next);  // still in the half-open queue, still at the age it had
     return;
   }
-  if (next == FlowState::half_closed) {
+  if (next == FlowState::half_closed && flow.first_fin() == 0) {
     flow.set_first_fin(first_fin_of(from));
   }
   if (next == FlowState::lingering || next == FlowState::client_closed) {

@@ -27,10 +27,15 @@
 
 namespace steelyard::l4 {
 
-// A flow between begin() and finish(): decided and counted, not in the table yet. `listener` is the snapshot's.
+// A flow between begin() and finish(): decided and counted, not in the table yet. `listener` is the snapshot's; `from`
+// is the side whose packet it is.
 template <class Family>
 struct Opening {
+  // Of the packets that come the other way.
+  [[nodiscard]] std::uint64_t answer_hash() const { return from == Side::client ? server_hash : client_hash; }
+
   Flow<Family> flow;
+  Side from;
   const service::Listener* listener;
   std::size_t server;  // place in the listener
   std::uint64_t client_hash;
@@ -140,15 +145,15 @@ class Balancer {
   template <class Family>
   [[nodiscard]] Verdict handle(packet::PacketView& view, std::uint64_t hash);
 
-  // handle() in two steps, for the packets of a burst that open flows: a new flow's server side is known only when its
+  // handle() in two steps, for the packets of a burst that open flows: a new flow's other side is known only when its
   // server is, and its place in the index is cold. begin() never says `forward` of such a packet but `opening`, and
   // opening_line() is what finish() reads; finish() forwards or drops. Between the two the snapshot and the time stay
-  // the same, and a packet with the flow's hash, or with its server side's, waits until the flow is there.
+  // the same, and a packet with the flow's hash, or with its other side's, waits until the flow is there.
   template <class Family>
   [[nodiscard]] Verdict begin(packet::PacketView& view, std::uint64_t hash, Opening<Family>& opening);
   template <class Family>
   [[nodiscard]] const void* opening_line(const Opening<Family>& opening) const {
-    return table<Family>().index_line(opening.server_hash);
+    return table<Family>().index_line(opening.answer_hash());
   }
   template <class Family>
   [[nodiscard]] Verdict finish(packet::PacketView& view, Opening<Family>& opening);
@@ -249,6 +254,9 @@ class Balancer {
   [[nodiscard]] Verdict prepare(packet::PacketView& view, const service::Listener& listener, std::size_t server,
                                 Opening<Family>& opening);
   template <class Family>
+  void describe(const packet::Tuple<Family>& client_side, const service::Listener& listener, std::size_t server,
+                Opening<Family>& opening);
+  template <class Family>
   [[nodiscard]] bool reserve_flow(bool tcp);
   template <class Family>
   void release_reserved(const Flow<Family>& flow);
@@ -272,6 +280,22 @@ class Balancer {
   [[nodiscard]] std::optional<service::WorkerId> owner_of_unknown(const packet::Tuple<Family>& tuple) const;
   [[nodiscard]] std::uint64_t next_random();
   [[nodiscard]] std::uint32_t now_seconds() const { return static_cast<std::uint32_t>(now_ns_ / 1'000'000'000U); }
+
+  // adoption.cc: connections that are taken over in their middle.
+  template <class Family>
+  [[nodiscard]] Verdict adopt_from_client(packet::PacketView& view, const service::Listener& listener,
+                                          Opening<Family>& opening);
+  template <class Family>
+  [[nodiscard]] Verdict adopt_from_server(packet::PacketView& view, Opening<Family>& opening);
+  template <class Family>
+  [[nodiscard]] std::optional<std::size_t> server_by_hash(const service::Listener& listener,
+                                                          const packet::Tuple<Family>& client_side);
+  template <class Family>
+  [[nodiscard]] Verdict adopt(packet::PacketView& view, const packet::Tuple<Family>& client_side,
+                              const service::Listener& listener, std::size_t server, Side from,
+                              Opening<Family>& opening);
+  template <class Family>
+  [[nodiscard]] bool both_sides_free(const Opening<Family>& opening);
 
   // ending.cc: how flows end.
   template <class Family>

@@ -31,6 +31,7 @@ static_assert(offsetof(BackendCounters, packets_in) == 8 && offsetof(BackendCoun
 
 struct BalancerCounters {
   service::Counter flows_created;
+  service::Counter adopted;        // of those, in the middle of a connection
   service::Counter flows_expired;  // by their idle timeout
   service::Counter flows_reset;    // by a command, a drain deadline or an orphan policy
   service::Counter half_open_expired;

@@ -34,6 +34,8 @@ std::uint32_t Balancer::timeout_of(const Flow<Family>& flow) const {
     case FlowState::free:
     case FlowState::syn_sent:
     case FlowState::syn_received:
+    case FlowState::adopted_from_client:
+    case FlowState::adopted_from_server:
     case FlowState::established:
     case FlowState::lingering:
       break;
@@ -143,6 +145,7 @@ std::size_t Balancer::expire_queues(std::size_t budget) {
     if (flows[FlowIndex{oldest}].state() == FlowState::syn_received) {
       reset_both<Family>(FlowIndex{oldest});  // the server waits for an acknowledgment that will not come
     }
+    // An adopted one goes without a word: one side alone has spoken, and the next packet adopts it again.
     counters_.half_open_expired.add();
     remove<Family>(FlowIndex{oldest});
   }

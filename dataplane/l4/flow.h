@@ -39,6 +39,9 @@ enum class FlowState : std::uint8_t {
   lingering,      // ended; kept so that late packets are still forwarded, first to go when room is needed
   client_closed,  // one-sided: the client has sent FIN. Whether the server has, nobody here sees: it counts no more,
                   // and is forwarded as long as the client acknowledges
+  // Taken over in its middle by a packet of the one side; half-open until the other side has spoken (adoption.cc).
+  adopted_from_client,
+  adopted_from_server,
 };
 
 // Which side a packet comes from.
@@ -103,7 +106,12 @@ struct alignas(64) Flow {
   }
   // Does it count as a connection of its server?
   [[nodiscard]] bool counts() const { return state() != FlowState::lingering && state() != FlowState::client_closed; }
-  [[nodiscard]] bool half_open() const { return state() == FlowState::syn_sent || state() == FlowState::syn_received; }
+  [[nodiscard]] bool adopted() const {
+    return state() == FlowState::adopted_from_client || state() == FlowState::adopted_from_server;
+  }
+  [[nodiscard]] bool half_open() const {
+    return state() == FlowState::syn_sent || state() == FlowState::syn_received || adopted();
+  }
 
   // The tuple of packets that come from a side. Addresses and ports stand in the entry so that their places follow from
   // the side: half of the packets come from either, in no order, and a branch would be mispredicted as often as not.

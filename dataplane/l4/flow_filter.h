@@ -22,6 +22,16 @@ template <class Address>
   }
 }
 
+// And back, for an address of the family.
+template <class Family>
+[[nodiscard]] inline typename Family::Address from_service(const service::Address& address) {
+  if constexpr (Family::is_v6) {
+    return packet::load<packet::Ipv6Address>(address.v6().data());
+  } else {
+    return packet::load<packet::Ipv4Address>(address.v4().data());
+  }
+}
+
 // All conditions that are set must hold.
 struct FlowFilter {
   std::optional<service::Address> client;

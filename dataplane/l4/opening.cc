@@ -2,6 +2,7 @@
 #include <array>
 
 #include "dataplane/l4/balancer.h"
+#include "dataplane/l4/client_key.h"
 #include "dataplane/l4/rewrite.h"
 
 namespace steelyard::l4 {
@@ -13,27 +14,8 @@ using packet::DropReason;
 constexpr std::size_t max_server_tries = 8;
 
 template <class Family>
-typename Family::Address from_service(const service::Address& address) {
-  if constexpr (Family::is_v6) {
-    return packet::load<packet::Ipv6Address>(address.v6().data());
-  } else {
-    return packet::load<packet::Ipv4Address>(address.v4().data());
-  }
-}
-
-template <class Family>
 std::uint32_t server_hash(const packet::HashKey& key, const Flow<Family>& flow) {
   return static_cast<std::uint32_t>(packet::hash(key, flow.server, flow.server_port)) | 1U;
-}
-
-// What the schedulers by hash know the client of a packet by; `tuple` is the client's.
-template <class Family>
-schedule::ClientKey key_of(const service::Listener& listener, const packet::Tuple<Family>& tuple) {
-  if (!service::by_hash(listener.scheduler)) {
-    return {};
-  }
-  return schedule::client_key(listener.scheduler, to_service(tuple.source), __builtin_bswap16(tuple.source_port),
-                              to_service(tuple.destination), __builtin_bswap16(tuple.destination_port));
 }
 
 bool opens_connection(const packet::PacketView& view) {
@@ -103,7 +85,7 @@ Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
   if (!owner) {
     return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
   }
-  return *owner == worker_ ? without_flow<Family>(view) : Verdict::handed_off(*owner);
+  return *owner == worker_ ? adopt_from_server<Family>(view, opening) : Verdict::handed_off(*owner);
 }
 
 // A packet in the middle of something that we do not know (any more).
@@ -160,7 +142,7 @@ std::optional<std::size_t> Balancer::persistent_server(const service::Listener& 
 template <class Family>
 Verdict Balancer::open(packet::PacketView& view, const service::Listener& listener, Opening<Family>& opening) {
   if (!opens_connection(view)) {
-    return without_flow<Family>(view);
+    return adopt_from_client<Family>(view, listener, opening);
   }
   // One of our own addresses as a source is forged; behind `nat` it would claim a tuple of full NAT's, or of a health
   // probe's, at the server.
@@ -295,6 +277,24 @@ void Balancer::set_server(Opening<Family>& opening, std::size_t place) {
   opening.flow.backend = chosen.id.value & 0xffffffU;
 }
 
+// Who takes part in a new flow, whose state is to be set.
+template <class Family>
+void Balancer::describe(const packet::Tuple<Family>& client_side, const service::Listener& listener, std::size_t server,
+                        Opening<Family>& opening) {
+  Flow<Family>& flow = opening.flow;
+  flow = {};
+  flow.client = client_side.source;
+  flow.vip = client_side.destination;
+  flow.client_port = client_side.source_port;
+  flow.vip_port = client_side.destination_port;
+  flow.set_mode(listener.mode);
+  flow.listener = listener.id;
+  flow.last_seen = tick_.low();
+  opening.from = Side::client;
+  opening.listener = &listener;
+  set_server<Family>(opening, server);
+}
+
 // Everything about a new flow that needs no look at its server side's place in the index.
 template <class Family>
 Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& listener, std::size_t server,
@@ -302,17 +302,8 @@ Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& lis
   const auto tuple = view.tuple<Family>();
   const bool tcp = tuple.protocol == packet::protocol_tcp;
   Flow<Family>& flow = opening.flow;
-  flow = {};
-  flow.client = tuple.source;
-  flow.vip = tuple.destination;
-  flow.client_port = tuple.source_port;
-  flow.vip_port = tuple.destination_port;
+  describe<Family>(tuple, listener, server, opening);
   flow.set_state(tcp ? FlowState::syn_sent : FlowState::udp);
-  flow.set_mode(listener.mode);
-  flow.listener = listener.id;
-  flow.last_seen = tick_.low();
-  opening.listener = &listener;
-  set_server<Family>(opening, server);
   const auto hop = next_hop(flow.server);
   if (!hop) {
     return Verdict::dropped(why_no_hop(flow.server));
@@ -345,13 +336,15 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   Flow<Family>& flow = opening.flow;
   FlowTable<Family>& flows = table<Family>();
   const bool tcp = flow.state() != FlowState::udp;
-  if (flow.mode() == service::Mode::nat && !settle_server_side<Family>(opening)) {
+  const bool adopted = flow.adopted();
+  if (flow.mode() == service::Mode::nat &&
+      !(adopted ? both_sides_free<Family>(opening) : settle_server_side<Family>(opening))) {
     count_connection<Family>(opening, false);
     release_reserved<Family>(flow);
     return Verdict::dropped(DropReason::reverse_tuple_collision);
   }
   if (neighbors_[opening.hop].reachable) {
-    flow.server_hop = opening.hop.value;
+    flow.hop_towards(opposite(opening.from)) = opening.hop.value;
   }
   const auto index = flows.insert_reserved(flow, opening.client_hash, opening.server_hash);
   if (!index) {
@@ -365,14 +358,14 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   } else {
     flows.timers().schedule(*index, tick_, timeout_of<Family>(flow));
   }
-  backends_[flow.backend].connections.add();
+  (adopted ? counters_.adopted : backends_[flow.backend].connections).add();
   counters_.flows_created.add();
-  backends_[flow.backend].count(Side::client, view.l3_length);
+  backends_[flow.backend].count(opening.from, view.l3_length);
   packet::ChecksumDelta extra;
   if (tcp && flow.mode() == service::Mode::fullnat && opening.listener->strip_timestamps) {
     strip_timestamps(view.l4, extra);
   }
-  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, Side::client, extra);
+  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, opening.from, extra);
   return Verdict::forwarded(opening.hop);
 }
 
@@ -512,6 +505,18 @@ template Verdict Balancer::open_decided<packet::Ipv4>(packet::PacketView&, servi
 template Verdict Balancer::open_decided<packet::Ipv6>(packet::PacketView&, service::BackendId);
 template const service::Listener* Balancer::listener_of<packet::Ipv4>(const packet::Tuple<packet::Ipv4>&) const;
 template const service::Listener* Balancer::listener_of<packet::Ipv6>(const packet::Tuple<packet::Ipv6>&) const;
+template Verdict Balancer::without_flow<packet::Ipv4>(const packet::PacketView&);
+template Verdict Balancer::without_flow<packet::Ipv6>(const packet::PacketView&);
+template void Balancer::describe<packet::Ipv4>(const packet::Tuple<packet::Ipv4>&, const service::Listener&,
+                                               std::size_t, Opening<packet::Ipv4>&);
+template void Balancer::describe<packet::Ipv6>(const packet::Tuple<packet::Ipv6>&, const service::Listener&,
+                                               std::size_t, Opening<packet::Ipv6>&);
+template bool Balancer::reserve_flow<packet::Ipv4>(bool);
+template bool Balancer::reserve_flow<packet::Ipv6>(bool);
+template void Balancer::count_connection<packet::Ipv4>(const Opening<packet::Ipv4>&, bool);
+template void Balancer::count_connection<packet::Ipv6>(const Opening<packet::Ipv6>&, bool);
+template bool Balancer::free_tuple<packet::Ipv4>(const packet::Tuple<packet::Ipv4>&, std::uint64_t);
+template bool Balancer::free_tuple<packet::Ipv6>(const packet::Tuple<packet::Ipv6>&, std::uint64_t);
 template std::optional<service::WorkerId> Balancer::owner_of_unknown<packet::Ipv4>(
     const packet::Tuple<packet::Ipv4>&) const;
 template std::optional<service::WorkerId> Balancer::owner_of_unknown<packet::Ipv6>(

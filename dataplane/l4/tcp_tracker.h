@@ -72,6 +72,35 @@ template <class Family>
   return side == Side::client ? 1U : 2U;
 }
 
+// Which side's packet a flow was adopted by. Only of an adopted flow.
+template <class Family>
+[[nodiscard]] inline Side adopter(const Flow<Family>& flow) {
+  return flow.state() == FlowState::adopted_from_client ? Side::client : Side::server;
+}
+
+// How far a segment may lie from what is known of its connection: more than any window in use here, and a blind guess
+// hits it once in 256 times (RFC 5961 section 1.2 counts in the same way).
+inline constexpr std::uint32_t plausible_distance = 1U << 24U;
+
+[[nodiscard]] constexpr bool is_near(packet::Sequence known, packet::Sequence number) {
+  return distance(known - plausible_distance, number) <= 2 * plausible_distance;
+}
+
+// Could the segment belong to the connection, as far as its sequence number goes?
+template <class Family>
+[[nodiscard]] inline bool is_plausible(const Flow<Family>& flow, Side from, const Segment& segment) {
+  return is_near(from == Side::client ? flow.client_sequence_end : flow.server_sequence_end, segment.sequence);
+}
+
+// Does the other side speak about what the side has said that the flow was adopted from? A peer that knows the
+// connection does; one that does not sends a reset.
+template <class Family>
+[[nodiscard]] inline bool confirms_adoption(const Flow<Family>& flow, Side from, const Segment& segment) {
+  const packet::Sequence peer_end = from == Side::client ? flow.server_sequence_end : flow.client_sequence_end;
+  return from != adopter(flow) && segment.has(packet::tcp_flag::ack) && !segment.has(packet::tcp_flag::syn) &&
+         is_plausible(flow, from, segment) && is_near(peer_end, segment.acknowledgment);
+}
+
 // The state after `segment`, which is not forwarded yet and whose numbers are still as they came. Updates nothing.
 template <class Family>
 [[nodiscard]] inline FlowState next_state(const Flow<Family>& flow, Side from, const Segment& segment) {
@@ -113,6 +142,15 @@ template <class Family>
       const bool over = !after(flow.server_sequence_end, client_acked) && !after(client_end, server_acked);
       return over ? FlowState::lingering : state;
     }
+    case FlowState::adopted_from_client:
+    case FlowState::adopted_from_server:
+      if (!confirms_adoption(flow, from, segment)) {
+        return state;
+      }
+      if (flow.first_fin() != 0) {
+        return segment.has(fin) ? FlowState::closing : FlowState::half_closed;
+      }
+      return segment.has(fin) ? FlowState::half_closed : FlowState::established;
     case FlowState::free:
     case FlowState::udp:
     case FlowState::lingering:
@@ -142,17 +180,6 @@ template <class Family>
     return segment.has(fin) ? FlowState::client_closed : FlowState::established;
   }
   return state;
-}
-
-// How far a segment may lie from what is known of its connection: more than any window in use here, and a blind guess
-// hits it once in 256 times (RFC 5961 section 1.2 counts in the same way).
-inline constexpr std::uint32_t plausible_distance = 1U << 24U;
-
-// Could the segment belong to the connection, as far as its sequence number goes?
-template <class Family>
-[[nodiscard]] inline bool is_plausible(const Flow<Family>& flow, Side from, const Segment& segment) {
-  const packet::Sequence end = from == Side::client ? flow.client_sequence_end : flow.server_sequence_end;
-  return distance(end - plausible_distance, segment.sequence) <= 2 * plausible_distance;
 }
 
 // The numbers of a segment without SYN and RST. Free of branches on the side, which nothing predicts.
@@ -192,6 +219,42 @@ inline void remember_opening(Flow<Family>& flow, Side from, const Segment& segme
   }
 }
 
+// The numbers of a segment in the middle of a connection of which nothing is known: what the other side has sent and
+// taken is what this side believes.
+template <class Family>
+inline void remember_first_seen(Flow<Family>& flow, Side from, const Segment& segment) {
+  flow.sequence_end(from) = segment.end();
+  flow.acknowledgment(from) = segment.acknowledgment;
+  flow.sequence_end(opposite(from)) = segment.acknowledgment;
+  flow.acknowledgment(opposite(from)) = segment.sequence;
+  flow.set_first_fin(segment.has(packet::tcp_flag::fin) ? first_fin_of(from) : 0U);
+}
+
+// The numbers of further segments of an adopted flow, until it is confirmed and with the one that confirms it.
+template <class Family>
+inline void remember_adopted(Flow<Family>& flow, Side from, const Segment& segment) {
+  if (segment.has(packet::tcp_flag::syn) || !segment.has(packet::tcp_flag::ack)) {
+    return;
+  }
+  if (from == adopter(flow)) {
+    if (!is_plausible(flow, from, segment)) {
+      remember_first_seen(flow, from, segment);  // one of the two is forged: the answer will tell
+      return;
+    }
+    remember_plain(flow, from, segment);
+    if (segment.has(packet::tcp_flag::fin)) {
+      flow.set_first_fin(first_fin_of(from));
+    }
+    return;
+  }
+  if (confirms_adoption(flow, from, segment)) {
+    // What adopted it may have been old data or a keep-alive, which ends before what was sent (RFC 9293 section 3.8.4).
+    flow.sequence_end(opposite(from)) = later_of(flow.sequence_end(opposite(from)), segment.acknowledgment);
+    flow.sequence_end(from) = later_of(flow.sequence_end(from), segment.end());
+    flow.acknowledgment(from) = segment.acknowledgment;
+  }
+}
+
 // Remembers the segment's numbers. They only grow, except that the SYNs of an opening connection set them. A SYN later
 // on is a forgery or a mistake (RFC 5961 section 4) and sets nothing.
 template <class Family>
@@ -201,6 +264,8 @@ inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
   }
   if (flow.state() == FlowState::syn_sent) {
     remember_opening(flow, from, segment);
+  } else if (flow.adopted()) {
+    remember_adopted(flow, from, segment);
   } else {
     remember_plain(flow, from, segment);
   }

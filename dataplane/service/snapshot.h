@@ -94,6 +94,10 @@ struct Snapshot {
   std::vector<std::shared_ptr<const Listener>> listeners;  // by ListenerId::value; empty slots are null
   std::shared_ptr<const ListenerIndex> index;              // (VIP, port, protocol) -> ListenerId
   std::shared_ptr<const EndpointSet> nat_servers;          // server endpoints of `nat` listeners
+  // The same of TCP listeners by hash alone: such a server's connection may outlive our knowledge of it, and it is not
+  // told otherwise. Of those that no other `nat` listener has: the listener.
+  std::shared_ptr<const EndpointSet> hashed_servers = std::make_shared<EndpointSet>();
+  std::shared_ptr<const ListenerIndex> hashed_listeners = std::make_shared<ListenerIndex>();
   // Listeners that were removed while connections of theirs may still run: whose packets they are is known by these.
   // Removed servers of `nat` listeners stay in nat_servers for the same reason.
   std::shared_ptr<const EndpointSet> former_listeners = std::make_shared<EndpointSet>();

@@ -168,7 +168,7 @@ void Worker::begin(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
   const std::span others = std::span(openings_.entries).first(openings_.count);
   auto& entry = openings_.entries[openings_.count];
   entry = {hash, hash, static_cast<std::uint8_t>(place), std::ranges::any_of(others, [&](const auto& other) {
-             return other.hash == hash || other.server_hash == hash;
+             return other.hash == hash || other.answer_hash == hash;
            })};
   if (entry.waits) {
     ++openings_.count;
@@ -178,7 +178,7 @@ void Worker::begin(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
   l4::Opening<Family>& opening = openings_.opening<Family>(openings_.count);
   const l4::Verdict verdict = balancer_.begin<Family>(view, hash, opening);
   if (verdict.kind == l4::Verdict::Kind::opening) {
-    entry.server_hash = opening.server_hash;
+    entry.answer_hash = opening.answer_hash();
     ++openings_.count;
     return;
   }

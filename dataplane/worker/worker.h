@@ -123,7 +123,7 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   struct OpeningPackets {
     struct Entry {
       std::uint64_t hash;
-      std::uint64_t server_hash;  // of the packets that its server will send
+      std::uint64_t answer_hash;  // of the packets that come the other way
       std::uint8_t place;         // in the burst
       bool waits;                 // for the flow of another entry; without an opening of its own
     };

@@ -75,6 +75,7 @@ service::Snapshot make_snapshot() {
   service::Snapshot snapshot;
   std::vector<service::ListenerIndex::Entry> entries;
   std::vector<service::VipKey> endpoints;
+  std::vector<service::ListenerIndex::Entry> hashed;
   snapshot.listeners.push_back(nullptr);
   std::uint32_t backend = 1;
   for (const bool v6 : {false, true}) {
@@ -84,7 +85,10 @@ service::Snapshot make_snapshot() {
         listener->id = {static_cast<std::uint16_t>(snapshot.listeners.size())};
         listener->key = {address(v6, vip), static_cast<std::uint16_t>(80 + static_cast<unsigned>(mode)), protocol};
         listener->mode = mode;
-        listener->scheduler = protocol == service::Protocol::tcp ? service::Scheduler::wlc : service::Scheduler::wrr;
+        const bool adopts = protocol == service::Protocol::tcp && mode == service::Mode::nat;
+        listener->scheduler = adopts                               ? service::Scheduler::tch
+                              : protocol == service::Protocol::tcp ? service::Scheduler::wlc
+                                                                   : service::Scheduler::wrr;
         listener->persistence_timeout = std::chrono::seconds(mode == service::Mode::nat ? 0 : 60);
         for (std::uint8_t server = 0; server < 2; ++server) {
           const service::Address server_address = address(v6, static_cast<std::uint8_t>(first_server + server));
@@ -94,6 +98,12 @@ service::Snapshot make_snapshot() {
             listener->servers.push_back({server_address, 8080, 50, {backend++}});
             endpoints.push_back({server_address, 8080, protocol});
           }
+          if (adopts) {
+            hashed.push_back({endpoints.back(), listener->id});
+          }
+        }
+        if (adopts) {
+          listener->hash_table = std::make_shared<service::HashTable>(schedule::build_hash_table(listener->servers));
         }
         listener->state = std::make_shared<service::ListenerState>(2);
         listener->scratch.emplace_back(
@@ -106,6 +116,12 @@ service::Snapshot make_snapshot() {
   }
   snapshot.index = std::make_shared<service::ListenerIndex>(entries);
   snapshot.nat_servers = std::make_shared<service::EndpointSet>(endpoints);
+  std::vector<service::VipKey> hashed_servers;
+  for (const service::ListenerIndex::Entry& entry : hashed) {
+    hashed_servers.push_back(entry.key);
+  }
+  snapshot.hashed_servers = std::make_shared<service::EndpointSet>(hashed_servers);
+  snapshot.hashed_listeners = std::make_shared<service::ListenerIndex>(hashed);
   const std::array vips{address(false, vip), address(true, vip)};
   snapshot.vips = std::make_shared<service::AddressSet>(vips);
   return snapshot;

@@ -153,6 +153,26 @@ class World {
     listener(of).servers[server].weight = weight;
     ++listener(of).servers_generation;
   }
+  // The listener's clients are placed by hash from now on. `alone`: no other `nat` listener has its servers, so that
+  // their packets tell the listener.
+  void go_by_hash(const Service& of, service::Scheduler scheduler = service::Scheduler::sch, bool alone = true) {
+    service::Listener& one = listener(of);
+    one.scheduler = scheduler;
+    one.hash_table = std::make_shared<service::HashTable>(schedule::build_hash_table(one.servers));
+    ++one.servers_generation;
+    for (auto& words : one.scratch) {
+      words = std::make_unique<std::uint32_t[]>(schedule::scratch_words(scheduler, options_.servers));
+    }
+    std::vector<service::VipKey> endpoints;
+    std::vector<service::ListenerIndex::Entry> entries;
+    for (const service::Server& server : one.servers) {
+      endpoints.push_back({server.address, server.port, of.protocol});
+      entries.push_back({endpoints.back(), one.id});
+    }
+    snapshot_.hashed_servers = std::make_shared<service::EndpointSet>(endpoints);
+    snapshot_.hashed_listeners =
+        alone ? std::make_shared<service::ListenerIndex>(entries) : std::make_shared<service::ListenerIndex>();
+  }
   [[nodiscard]] service::Snapshot& snapshot() { return snapshot_; }
 
   // Packets. What a worker does with one, the fast path first.

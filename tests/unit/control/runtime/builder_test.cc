@@ -69,5 +69,19 @@ TEST_F(Builder, AnOverrideMakesNoNewHashTable) {
   EXPECT_EQ(listener(plan, 0).hash_table, table);
 }
 
+// Whose packets may belong to a connection that can be adopted, and by which listener.
+TEST_F(Builder, ServersOfTcpListenersByHashAreKnownAndTheirListenerWhereThereIsOneOnly) {
+  const service::VipKey server{*service::Address::parse("10.0.0.1"), 80, service::Protocol::tcp};
+  const Plan alone = build(by_source + ", " + by_tuple);
+  EXPECT_TRUE(alone.snapshot->hashed_servers->contains(server));
+  EXPECT_EQ(alone.snapshot->hashed_listeners->find(server), alone.listeners[0].id);
+  const Plan shared = build(by_source + ", " + in_turn);
+  EXPECT_TRUE(shared.snapshot->hashed_servers->contains(server));
+  EXPECT_EQ(shared.snapshot->hashed_listeners->find(server), std::nullopt);
+  const Plan without = build(by_tuple + ", " + in_turn);
+  EXPECT_FALSE(without.snapshot->hashed_servers->contains(server));
+  EXPECT_EQ(without.snapshot->hashed_listeners->find(server), std::nullopt);
+}
+
 }  // namespace
 }  // namespace steelyard::control
