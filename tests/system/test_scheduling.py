@@ -1,5 +1,8 @@
 """Who gets the next connection: shares by weight, by connections held, and one server for one client."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 from harness import config
 from harness.case import SystemCase, for_each
 from harness.plan import FAMILIES, FAR_CLIENTS, endpoint
@@ -64,6 +67,61 @@ class Scheduling(SystemCase):
             self.assertEqual(len(report["greeted"]), 1, f"{source} met {report['greeted']}")
             chosen |= set(report["greeted"])
         self.assertEqual(chosen, set(WEIGHTS), "clients are still spread over all servers")
+
+    @for_each(scheduler=["sch", "tch"], family=list(FAMILIES.values()), workers=[1, 2])
+    def test_by_hash_established_connections_outlive_a_crash(self, scheduler, family, workers):
+        self.echo_servers(tcp={80: "echo"})
+        steelyard = self.schedule(workers, family=family, scheduler=scheduler)
+        sources = self.sources(16, family)
+        held = [self.client.echo(family.vip(), 80, source) for source in sources]
+        for number, connection in enumerate(held):
+            self.assertEqual(connection.say(f"hello {number}"), f"hello {number}")
+        if scheduler == "sch":  # ports are chosen by the kernel
+            self.assertEqual({connection.name for connection in held}, set(WEIGHTS), "clients are spread")
+        content = bytes(range(256)) * 4096 * 8
+        with self.client.echo(family.vip(), 80) as busy, ThreadPoolExecutor() as pool:
+            exchanged = pool.submit(busy.exchange, content, 60)
+            time.sleep(0.2)
+            steelyard.crash()
+            steelyard.start()
+            for number, connection in enumerate(held):
+                self.assertEqual(connection.say(f"still {number}"), f"still {number}")
+            self.assertEqual(exchanged.result(), content)
+        flows = [worker["flows"] for worker in steelyard.stats()["workers"]]
+        self.assertGreaterEqual(sum(one["adopted"] for one in flows), len(held) + 1)
+        self.assertEqual(sum(one["resets_sent"] for one in flows), 0)
+        if scheduler == "sch":
+            for source, connection in zip(sources, held):
+                with self.client.echo(family.vip(), 80, source) as again:
+                    self.assertEqual(again.name, connection.name)
+        for connection in held:
+            self.assertEqual(connection.say("bye"), "bye")
+            connection.close()
+
+    @for_each(workers=[1, 2])
+    def test_by_hash_a_server_that_is_down_moves_its_own_clients_and_gets_them_back(self, workers):
+        self.echo_servers(tcp={80: "close"})
+        steelyard = self.schedule(workers, scheduler="sch")
+        sources = self.sources(30)
+        before = self.servers_of(sources)
+        steelyard.command("server", "disable", "web", endpoint(FAMILY.server(1), 80))
+        without = self.servers_of(sources)
+        for source in sources:
+            self.assertNotEqual(without[source], "b")
+            if before[source] != "b":
+                self.assertEqual(without[source], before[source])
+        steelyard.command("server", "enable", "web", endpoint(FAMILY.server(1), 80))
+        self.assertEqual(self.servers_of(sources), before)
+
+    def servers_of(self, sources):
+        """The one server that each client meets."""
+        found = {}
+        for source in sources:
+            report = self.client.connect_many(FAMILY.vip(), 80, 4, sources=[source])
+            self.assertEqual(report["failed"], {})
+            self.assertEqual(len(report["greeted"]), 1, f"{source} met {report['greeted']}")
+            found[source] = next(iter(report["greeted"]))
+        return found
 
     @for_each(workers=[1, 2])
     def test_weight_zero_takes_no_new_connection_and_keeps_the_old_one(self, workers):
