@@ -344,7 +344,7 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
     return Verdict::dropped(DropReason::reverse_tuple_collision);
   }
   if (neighbors_[opening.hop].reachable) {
-    flow.hop_towards(opposite(opening.from)) = opening.hop.value;
+    (opening.from == Side::client ? flow.server_hop : flow.client_hop) = opening.hop.value;
   }
   const auto index = flows.insert_reserved(flow, opening.client_hash, opening.server_hash);
   if (!index) {
@@ -360,12 +360,17 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   }
   (adopted ? counters_.adopted : backends_[flow.backend].connections).add();
   counters_.flows_created.add();
-  backends_[flow.backend].count(opening.from, view.l3_length);
+  if (adopted) [[unlikely]] {
+    backends_[flow.backend].count(opening.from, view.l3_length);
+    rewrite(view, flow, opening.from);
+    return Verdict::forwarded(opening.hop);
+  }
+  backends_[flow.backend].count(Side::client, view.l3_length);
   packet::ChecksumDelta extra;
   if (tcp && flow.mode() == service::Mode::fullnat && opening.listener->strip_timestamps) {
     strip_timestamps(view.l4, extra);
   }
-  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, opening.from, extra);
+  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, Side::client, extra);
   return Verdict::forwarded(opening.hop);
 }
 

@@ -167,11 +167,11 @@ std::optional<std::size_t> Scheduler::pick(const service::Listener& listener, co
   if (usable_ == 0 || !is_built_from(listener)) {
     return std::nullopt;
   }
+  const Memory words = memory(listener);
+  const std::span<std::uint32_t> policy = words.policy;
   if (service::by_hash(listener.scheduler)) {
-    const Memory words = memory(listener);
-    return HashPlacement(*listener.hash_table, words.policy).pick(words.weights, client);
+    return HashPlacement(*listener.hash_table, policy).pick(words.weights, client);
   }
-  const std::span<std::uint32_t> policy = memory(listener).policy;
   if (listener.scheduler != service::Scheduler::wlc) {
     return WeightedRotation(policy, listener.servers.size(), place_).pick();
   }
@@ -188,11 +188,11 @@ std::optional<std::size_t> Scheduler::pick_other(const service::Listener& listen
   if (usable_ == 0 || !is_built_from(listener)) {
     return std::nullopt;
   }
+  const Memory words = memory(listener);
+  const std::span<std::uint32_t> policy = words.policy;
   if (service::by_hash(listener.scheduler)) {
-    const Memory words = memory(listener);
-    return HashPlacement(*listener.hash_table, words.policy).pick_other(words.weights, client, excluded);
+    return HashPlacement(*listener.hash_table, policy).pick_other(words.weights, client, excluded);
   }
-  const std::span<std::uint32_t> policy = memory(listener).policy;
   const std::size_t servers = listener.servers.size();
   const bool heap = listener.scheduler == service::Scheduler::wlc;
   const std::span<const std::uint32_t> members = heap ? LeastConnections(policy, servers, usable_, picks_).members()
