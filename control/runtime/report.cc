@@ -264,6 +264,8 @@ json::value stats(const Runtime& runtime) {
                                                                {"queued", accounting.waiting},
                                                                {"exact", accounting.exact()}}},
                                    {"forwarded", worker.packets().forwarded.get()},
+                                   {"fragments_forwarded", worker.packets().fragments_forwarded.get()},
+                                   {"datagrams_tracked", worker.packets().datagrams_tracked.get()},
                                    {"echo_replies", worker.packets().echo_replies.get()},
                                    {"too_big_sent", worker.packets().too_big_sent.get()},
                                    {"address_conflicts", worker.packets().address_conflicts.get()},
@@ -315,6 +317,10 @@ std::string metrics(const Runtime& runtime) {
     add("steelyard_packets_in_total", "Packets that came to a worker, by source.", "source", accounting.inputs);
     add("steelyard_packets_out_total", "Packets that left a worker, by way.", "way", accounting.outputs);
     add("steelyard_packets_dropped_total", "Packets dropped, by reason.", "reason", accounting.drops);
+    text.counter("steelyard_fragments_forwarded_total", "Fragments sent on.")
+        .add({{"worker", worker}}, static_cast<double>(dataplane.worker(place).packets().fragments_forwarded.get()));
+    text.gauge("steelyard_fragmented_datagrams", "Datagrams of which fragments are under way.")
+        .add({{"worker", worker}}, dataplane.worker(place).packets().datagrams_tracked.get());
     const l4::BalancerCounters& balancer = dataplane.worker(place).balancer_counters();
     text.counter("steelyard_flows_created_total", "Layer-4 flows created.")
         .add({{"worker", worker}}, static_cast<double>(balancer.flows_created.get()));

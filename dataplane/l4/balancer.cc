@@ -36,6 +36,7 @@ Balancer::Balancer(const BalancerSetup& setup)
       others_version_(*setup.others_version),
       neighbors_(*setup.neighbors),
       output_(*setup.output),
+      fragment_ids_(setup.key, setup.worker.value, static_cast<std::uint32_t>(setup.workers)),
       reset_limit_(resets_per_second, resets_per_second / 10),
       unreachable_limit_(unreachables_per_second, unreachables_per_second / 10) {}
 

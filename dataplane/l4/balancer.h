@@ -14,6 +14,7 @@
 #include "dataplane/l4/counters.h"
 #include "dataplane/l4/flow_filter.h"
 #include "dataplane/l4/flow_table.h"
+#include "dataplane/l4/fragment_path.h"
 #include "dataplane/l4/local_ports.h"
 #include "dataplane/l4/persistence.h"
 #include "dataplane/l4/rate_limit.h"
@@ -174,6 +175,18 @@ class Balancer {
   // that side has sent, and on its way to it. Unclaimed: it is not about a service of ours.
   template <class Family>
   [[nodiscard]] Verdict translate_error(packet::PacketView& view);
+
+  // fragments.cc. A first fragment is handled like a whole packet (turn_into_first()). When that has said `forward` to
+  // `hop`, this is the way of the fragments that follow: `received` is the packet's tuple as it came, `first` the
+  // rewritten packet, to be renumbered, too.
+  template <class Family>
+  [[nodiscard]] FragmentPath<Family> path_of(const packet::Tuple<Family>& received, const packet::PacketView& first,
+                                             neighbor::HopIndex hop);
+  template <class Family>
+  void renumber(const packet::PacketView& fragment, const FragmentPath<Family>& path);
+  // Rewrites a later fragment: forward or drop.
+  template <class Family>
+  [[nodiscard]] Verdict forward_later(const packet::PacketView& fragment, FragmentPath<Family>& path);
 
   // Ends what has been idle for too long; at most `budget` flows a call. Once a loop turn.
   // Returns how many it looked at.
@@ -344,6 +357,7 @@ class Balancer {
   const std::atomic<std::uint64_t>& others_version_;
   neighbor::NeighborTable& neighbors_;
   BalancerOutput& output_;
+  FragmentIds fragment_ids_;
   RateLimit reset_limit_;
   RateLimit unreachable_limit_;
   BalancerCounters counters_;

@@ -19,7 +19,6 @@ enum class DropReason : std::uint8_t {
   ip_checksum_bad,
   ip_source_bad,         // multicast, broadcast, loopback, unspecified or IPv4-mapped source
   ip_options_forbidden,  // source routes and IPv6 routing headers
-  ip_fragment,
   ttl_expired,
   land_attack,    // source address = destination address
   l4_header_bad,  // TCP or UDP header does not fit, lengths disagree
@@ -28,6 +27,15 @@ enum class DropReason : std::uint8_t {
   arp_malformed,
   ndp_malformed,
   icmp_unsupported,
+  // Fragments (l4/fragment_table.h).
+  fragment_malformed,      // empty, no multiple of eight bytes, or beyond 65,535
+  fragment_too_small,      // a first one without the whole header of layer 4
+  fragment_overlap,        // overlaps or contradicts another one of its datagram; all that follow go the same way
+  fragment_duplicate,      // has been here before
+  fragment_first_dropped,  // the datagram's first fragment was not forwarded
+  fragment_queue_full,     // too many came before the first one
+  fragment_timed_out,      // the first one did not come
+  fragment_replaced,       // waited for its first one, and gave way to newer datagrams
   // No place to send it.
   unmatched,       // no listener, no flow, not ours
   no_flow,         // mid-stream packet without a flow
@@ -65,7 +73,6 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "ip_checksum_bad",
                                                              "ip_source_bad",
                                                              "ip_options_forbidden",
-                                                             "ip_fragment",
                                                              "ttl_expired",
                                                              "land_attack",
                                                              "l4_header_bad",
@@ -74,6 +81,14 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "arp_malformed",
                                                              "ndp_malformed",
                                                              "icmp_unsupported",
+                                                             "fragment_malformed",
+                                                             "fragment_too_small",
+                                                             "fragment_overlap",
+                                                             "fragment_duplicate",
+                                                             "fragment_first_dropped",
+                                                             "fragment_queue_full",
+                                                             "fragment_timed_out",
+                                                             "fragment_replaced",
                                                              "unmatched",
                                                              "no_flow",
                                                              "reply_is_reset",

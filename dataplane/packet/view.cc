@@ -8,6 +8,7 @@ namespace {
 constexpr std::size_t tcp_header_size = 20;
 constexpr std::size_t udp_header_size = 8;
 constexpr std::size_t icmp_header_size = 8;
+constexpr std::size_t fragment_header_size = 8;
 // RFC 8200 has no limit; what a host needs is two or three. A longer chain is a way to burn our time.
 constexpr int max_extension_headers = 6;
 
@@ -125,14 +126,15 @@ void parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions optio
   if (header > Ipv4::header_size && has_source_route(l3.subspan(Ipv4::header_size, header - Ipv4::header_size))) {
     return drop(view, DropReason::ip_options_forbidden);
   }
-  if ((be16(l3.data() + 6) & 0x3fffU) != 0) {  // more fragments, or an offset
-    return drop(view, DropReason::ip_fragment);
-  }
   view.l3 = l3.data();
   view.l4 = l3.data() + header;
   view.l3_length = static_cast<std::uint16_t>(total);
   view.l4_length = static_cast<std::uint16_t>(total - header);
   view.protocol = l3[9];
+  if ((be16(l3.data() + 6) & 0x3fffU) != 0) {  // more fragments, or an offset
+    view.kind = PacketKind::fragment;
+    return;
+  }
   if (view.protocol == protocol_icmpv6) {
     view.kind = PacketKind::other_ip;  // ICMPv6 has no meaning over IPv4
     return;
@@ -145,10 +147,31 @@ bool is_mapped_v4(const Ipv6Address& address) {
   return address.raw[0] == 0 && static_cast<std::uint32_t>(address.raw[1]) == __builtin_bswap32(0xffffU);
 }
 
+// Router and neighbour solicitations and advertisements, and redirects (RFC 4861 section 4).
+bool is_neighbor_discovery_type(std::uint8_t type) {
+  return type >= 133 && type <= 137;
+}
+
 bool bad_v6_source(const Ipv6Address& source) {
   const auto bytes = source.bytes();
   const bool loopback = source.raw[0] == 0 && source.raw[1] == __builtin_bswap64(1);
   return bytes[0] == 0xff || loopback;
+}
+
+struct FragmentPlace {
+  std::size_t data;  // behind the fragment header
+  std::size_t end;
+  std::uint8_t next;
+};
+
+void set_fragment(PacketView& view, std::span<std::uint8_t> l3, FragmentPlace place) {
+  view.is_v6 = true;
+  view.l3 = l3.data();
+  view.l4 = l3.data() + place.data;
+  view.l3_length = static_cast<std::uint16_t>(place.end);
+  view.l4_length = static_cast<std::uint16_t>(place.end - place.data);
+  view.protocol = place.next;
+  view.kind = PacketKind::fragment;
 }
 
 void parse_v6(std::span<std::uint8_t> l3, std::size_t length, PacketView& view) {
@@ -171,13 +194,28 @@ void parse_v6(std::span<std::uint8_t> l3, std::size_t length, PacketView& view) 
   std::size_t at = Ipv6::header_size;
   const std::size_t end = Ipv6::header_size + payload;
   for (int count = 0;; ++count) {
-    if (next == 44) {
-      return drop(view, DropReason::ip_fragment);
+    if (next == protocol_fragment) [[unlikely]] {
+      if (count == max_extension_headers || at + fragment_header_size > end || at + fragment_header_size > l3.size()) {
+        return drop(view, DropReason::ip_header_bad);
+      }
+      next = l3[at];
+      const bool atomic = (be16(&l3[at + 2]) & 0xfff9U) == 0;
+      at += fragment_header_size;
+      if (!atomic) {
+        return source == Ipv6Address{} ? drop(view, DropReason::ip_source_bad)
+                                       : set_fragment(view, l3, {.data = at, .end = end, .next = next});
+      }
+      // RFC 6946: a fragment that is the whole packet is treated as one. RFC 6980 section 5: but for neighbour
+      // discovery.
+      if (next == protocol_icmpv6 && at < l3.size() && is_neighbor_discovery_type(l3[at])) {
+        return drop(view, DropReason::ndp_malformed);
+      }
+      continue;
     }
     if (next == 43) {  // routing header: RFC 5095 and common sense
       return drop(view, DropReason::ip_options_forbidden);
     }
-    if (next != 0 && next != 60) {  // hop-by-hop and destination options
+    if (next != 0 && next != protocol_destination_options) {  // 0: hop-by-hop options
       break;
     }
     if (count == max_extension_headers || at + 8 > end || at + 8 > l3.size()) {

@@ -16,7 +16,9 @@ inline constexpr std::uint16_t ether_type_arp = 0x0806;
 inline constexpr std::uint8_t protocol_icmp = 1;
 inline constexpr std::uint8_t protocol_tcp = 6;
 inline constexpr std::uint8_t protocol_udp = 17;
+inline constexpr std::uint8_t protocol_fragment = 44;  // the IPv6 extension header
 inline constexpr std::uint8_t protocol_icmpv6 = 58;
+inline constexpr std::uint8_t protocol_destination_options = 60;
 
 // TCP flag bits (RFC 9293 section 3.1).
 namespace tcp_flag {
@@ -35,6 +37,7 @@ enum class PacketKind : std::uint8_t {
   icmp,     // ICMP or ICMPv6, at least 8 bytes of it
   arp,
   other_ip,  // IP with another protocol
+  fragment,  // a piece of an IP packet; l4 is where its data begin, see fragment.h
 };
 
 // Points into the packet's first segment, which the packet's owner keeps alive. Worker only.

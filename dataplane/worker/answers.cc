@@ -181,4 +181,23 @@ void Worker::to_kernel(rte_mbuf* packet, std::uint16_t link) {
   packets_.to_kernel.add();
 }
 
+void Worker::send_frame(std::uint16_t port, std::span<const std::uint8_t> frame) {
+  static_cast<void>(send_if_room(port, frame));  // who asks will ask again
+}
+
+bool Worker::send_if_room(std::uint16_t link, std::span<const std::uint8_t> frame) {
+  nic::Packet packet = generate_->allocate();
+  if (!packet) {
+    return false;
+  }
+  char* room = rte_pktmbuf_append(packet.get(), static_cast<std::uint16_t>(frame.size()));
+  if (room == nullptr) {
+    return false;
+  }
+  std::memcpy(room, frame.data(), frame.size());
+  packets_.generated.add();
+  transmit(packet.release(), link);
+  return true;
+}
+
 }  // namespace steelyard::worker

@@ -157,6 +157,8 @@ void Worker::finish(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
     view.is_v6 ? begin<packet::Ipv6>(packet, place, link) : begin<packet::Ipv4>(packet, place, link);
   } else if (view.kind == PacketKind::dropped) {
     drop(packet, view.drop);
+  } else if (view.kind == PacketKind::fragment) {
+    openings_.entries[openings_.count++] = {0, 0, static_cast<std::uint8_t>(place), true};
   } else {
     handle_other(packet, view, link);
   }
@@ -199,6 +201,9 @@ void Worker::finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link) {
   }
   for (std::size_t at = 0; at < entries.size(); ++at) {
     packet::PacketView& view = pending_[entries[at].place].view;
+    if (view.kind == PacketKind::fragment) [[unlikely]] {
+      continue;
+    }
     const auto finish = [&]<class Family>() {
       return entries[at].waits ? balancer_.handle<Family>(view, entries[at].hash)
                                : balancer_.finish<Family>(view, openings_.opening<Family>(at));
@@ -206,6 +211,12 @@ void Worker::finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link) {
     act_on_received(
         packets[entries[at].place], view,
         view.is_v6 ? finish.template operator()<packet::Ipv6>() : finish.template operator()<packet::Ipv4>(), link);
+  }
+  // A first fragment is handled in one step: there must be no flow that has begun and is not in the table.
+  for (const auto& entry : entries) {
+    if (pending_[entry.place].view.kind == PacketKind::fragment) [[unlikely]] {
+      handle_fragment(packets[entry.place], pending_[entry.place].view, link);
+    }
   }
 }
 
@@ -332,6 +343,9 @@ void Worker::handle_handed(rte_mbuf* packet) {
     act(packet, view, translate_error(view));
     return;
   }
+  if (view.kind == PacketKind::fragment) {
+    return handle_handed_fragment(packet, view);
+  }
   if (view.kind != PacketKind::l4) {
     drop(packet, view.kind == PacketKind::dropped ? view.drop : DropReason::reassigned);
     return;
@@ -343,6 +357,7 @@ void Worker::handle_handed(rte_mbuf* packet) {
       case PacketNote::Purpose::server_chosen:
         return balancer_.open_decided<Family>(view, service::BackendId{note.backend});
       case PacketNote::Purpose::yours:
+      case PacketNote::Purpose::datagram_home:
       case PacketNote::Purpose::neighbor_message:
         break;
     }
@@ -403,25 +418,6 @@ bool Worker::send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, nei
   std::memcpy(frame + packet::ethernet_header_size, ip_packet.data(), ip_packet.size());
   packets_.generated.add();
   forward(packet.release(), hop);
-  return true;
-}
-
-void Worker::send_frame(std::uint16_t port, std::span<const std::uint8_t> frame) {
-  static_cast<void>(send_if_room(port, frame));  // who asks will ask again
-}
-
-bool Worker::send_if_room(std::uint16_t link, std::span<const std::uint8_t> frame) {
-  nic::Packet packet = generate_->allocate();
-  if (!packet) {
-    return false;
-  }
-  char* room = rte_pktmbuf_append(packet.get(), static_cast<std::uint16_t>(frame.size()));
-  if (room == nullptr) {
-    return false;
-  }
-  std::memcpy(room, frame.data(), frame.size());
-  packets_.generated.add();
-  transmit(packet.release(), link);
   return true;
 }
 

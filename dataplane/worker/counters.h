@@ -29,9 +29,11 @@ struct PacketCounters {
   service::Counter relayed_out;
   service::Counter consumed;  // served their purpose here: neighbour messages that were copied to this worker
   std::array<service::Counter, packet::drop_reasons> drops;
-  service::Gauge waiting;  // for a next hop to be resolved
+  service::Gauge waiting;  // for a next hop to be resolved, or for their datagram's first fragment
   // Of which.
-  service::Counter forwarded;  // layer-4 packets of flows that were sent on
+  service::Counter forwarded;            // layer-4 packets of flows that were sent on
+  service::Counter fragments_forwarded;  // of these, fragments
+  service::Gauge datagrams_tracked;      // that fragments have come of
   service::Counter echo_replies;
   service::Counter too_big_sent;       // ICMP errors about packets that do not fit the next link
   service::Counter address_conflicts;  // somebody else claims a VIP or a local address

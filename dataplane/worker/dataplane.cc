@@ -99,6 +99,14 @@ std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers)
   return static_cast<std::uint32_t>(((flows + buffers) * workers + 8'192 * buffer) / (1024 * 1024) + 64);
 }
 
+// Fragments that a worker may keep waiting, of each family: all workers' may lie in the buffers of the one that
+// receives, of which a flood must not take more than an eighth.
+std::uint32_t held_fragments(std::uint32_t packet_buffers, std::size_t workers) {
+  constexpr std::uint32_t least = 4;
+  constexpr std::uint32_t most = 512;
+  return std::clamp(packet_buffers / 16 / static_cast<std::uint32_t>(workers), least, most);
+}
+
 }  // namespace
 
 struct Dataplane::PerWorker {
@@ -349,6 +357,7 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   setup.published = &published_;
   setup.rcu = rcu_.get();
   setup.clock = &clock_;
+  setup.fragments.held = held_fragments(settings.packet_buffers, worker_count_);
   l4::BalancerSetup& balancer = setup.balancer;
   balancer.worker = setup.id;
   balancer.workers = worker_count_;

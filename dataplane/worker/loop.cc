@@ -44,7 +44,10 @@ Worker::Worker(WorkerSetup setup)
         setup.balancer.neighbors = &neighbors_;
         setup.balancer.output = this;
         return setup.balancer;
-      }()) {
+      }()),
+      hash_key_(setup.balancer.key),
+      fragments_v4_(setup.fragments, *this),
+      fragments_v6_(setup.fragments, *this) {
   keep_time();
   adopt_snapshot();
 }
@@ -94,7 +97,7 @@ std::size_t Worker::turn() {
   handled += receive_handed(burst);
   if (now_ns_ >= next_expiry_ns_) {
     next_expiry_ns_ = now_ns_ + millisecond;
-    work += balancer_.expire(expiry_budget);
+    work += balancer_.expire(expiry_budget) + expire_fragments();
   }
   if (now_ns_ >= next_neighbor_ns_) {
     next_neighbor_ns_ = now_ns_ + 50 * millisecond;
@@ -107,7 +110,7 @@ std::size_t Worker::turn() {
   for (std::size_t link = 0; link < links_.size(); ++link) {
     flush(static_cast<std::uint16_t>(link));
   }
-  packets_.waiting.set(static_cast<std::uint32_t>(neighbors_.waiting()));
+  packets_.waiting.set(static_cast<std::uint32_t>(neighbors_.waiting()) + fragments_v4_.held() + fragments_v6_.held());
   heartbeat_.add();
   if (handled + work != 0) {
     turns_.record(clock_->now_ns() - begun);

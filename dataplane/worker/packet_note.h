@@ -14,6 +14,7 @@ struct PacketNote {
     yours,             // its flow is yours
     choose_server,     // you are the client's home: choose, and send it back to `from`
     server_chosen,     // the home's answer: `backend`
+    datagram_home,     // a fragment, and you are the home of its datagram
     neighbor_message,  // a copy of an ARP or ND message that `port` received
   };
   Purpose purpose;

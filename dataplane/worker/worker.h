@@ -7,6 +7,7 @@
 //   loop.cc    the turn: sources in order, timers, mailbox, idling
 //   burst.cc   a burst of packets: parse, look up, act on the verdicts
 //   answers.cc what is not layer 4: ARP, ND, ICMP echo, the kernel
+//   fragments.cc pieces of datagrams, to the owners of their flows
 #pragma once
 
 #include <array>
@@ -20,6 +21,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/l4/balancer.h"
+#include "dataplane/l4/fragment_table.h"
 #include "dataplane/neighbor/neighbor_table.h"
 #include "dataplane/nic/exception_thread.h"
 #include "dataplane/nic/port.h"
@@ -62,10 +64,11 @@ struct WorkerSetup {
   const std::atomic<const service::Snapshot*>* published = nullptr;
   rte_rcu_qsbr* rcu = nullptr;
   const Clock* clock = nullptr;
-  l4::BalancerSetup balancer;  // `neighbors` and `output` are filled in by the worker
+  l4::FragmentLimits fragments;  // for each address family
+  l4::BalancerSetup balancer;    // `neighbors` and `output` are filled in by the worker
 };
 
-class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput {
+class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, public neighbor::NeighborOutput {
  public:
   // Control thread; a snapshot has been published before. Throws std::bad_alloc.
   explicit Worker(WorkerSetup setup);
@@ -88,11 +91,12 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   [[nodiscard]] std::uint64_t heartbeat() const { return heartbeat_.get(); }
   [[nodiscard]] service::WorkerId id() const { return id_; }
 
-  // BalancerOutput and NeighborOutput; on the worker.
+  // BalancerOutput, NeighborOutput and FragmentOutput; on the worker.
   bool send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) override;
   void send_frame(std::uint16_t port, std::span<const std::uint8_t> frame) override;
   void release(rte_mbuf* packet, neighbor::HopIndex hop) override;
   void give_up(rte_mbuf* packet, packet::DropReason reason) override;
+  void give_up_fragment(void* packet, packet::DropReason reason) override;
 
  private:
   struct TransmitBuffer {
@@ -119,7 +123,8 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
     bool ask_second = false;
   };
 
-  // The packets of a burst that open flows, and those that wait for such a flow, in the order of their arrival.
+  // The packets of a burst that open flows, and those that wait for such a flow, in the order of their arrival;
+  // fragments wait for all of them.
   struct OpeningPackets {
     struct Entry {
       std::uint64_t hash;
@@ -188,6 +193,32 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   [[nodiscard]] bool answers_for(const service::Address& address) const;
   [[nodiscard]] bool is_own(const service::Address& address) const;
 
+  // fragments.cc
+  void handle_fragment(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);
+  void handle_handed_fragment(rte_mbuf* packet, packet::PacketView& view);
+  template <class Family>
+  void receive_fragment(rte_mbuf* packet, packet::PacketView& view);
+  template <class Family>
+  void handle_handed_fragment(rte_mbuf* packet, packet::PacketView& view);
+  template <class Family>
+  void pass_fragment(rte_mbuf* packet, packet::PacketView& view);
+  template <class Family>
+  void resume_fragment(rte_mbuf* packet, packet::PacketView& view, service::BackendId chosen);
+  template <class Family>
+  void decide_first(rte_mbuf* packet, const packet::PacketView& fragment, l4::DatagramIndex datagram,
+                    std::optional<service::BackendId> chosen);
+  template <class Family>
+  void follow_first(rte_mbuf* packet, packet::PacketView& view, l4::DatagramIndex datagram);
+  std::size_t expire_fragments();
+  template <class Family>
+  [[nodiscard]] l4::FragmentTable<Family>& fragments() {
+    if constexpr (Family::is_v6) {
+      return fragments_v6_;
+    } else {
+      return fragments_v4_;
+    }
+  }
+
   service::WorkerId id_;
   bool adaptive_;
   std::vector<PortLink> links_;
@@ -215,6 +246,9 @@ class Worker final : public l4::BalancerOutput, public neighbor::NeighborOutput 
   neighbor::NeighborTable neighbors_;
   l4::Balancer balancer_;
   PacketCounters packets_;
+  packet::HashKey hash_key_;
+  l4::FragmentTable<packet::Ipv4> fragments_v4_;
+  l4::FragmentTable<packet::Ipv6> fragments_v6_;
   TurnCounters turns_;
   service::Counter heartbeat_;
 };

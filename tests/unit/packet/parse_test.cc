@@ -255,12 +255,12 @@ TEST(Parse, HarmlessIpv4OptionsPassAndSourceRoutesDoNot) {
   EXPECT_EQ(refusal(with_options({1, 1, 1, 7})), DropReason::ip_options_forbidden);
 }
 
-TEST(Parse, FragmentsAreRefused) {
-  EXPECT_EQ(refusal(with_header_byte(6, 0x20)), DropReason::ip_fragment);
-  EXPECT_EQ(refusal(with_header_byte(7, 0x01)), DropReason::ip_fragment);
+TEST(Parse, FragmentsAreTold) {
+  EXPECT_EQ(with_header_byte(6, 0x20).parse().kind, PacketKind::fragment);
+  EXPECT_EQ(with_header_byte(7, 0x01).parse().kind, PacketKind::fragment);
   EXPECT_EQ(with_header_byte(6, 0x40).parse().kind, PacketKind::l4);  // "don't fragment" is no fragment
-  EXPECT_EQ(refusal(test::tcp(v6, {.ip = {.options = {6, 0, 0, 0, 0, 0, 0, 1}, .first_next = 44}})),
-            DropReason::ip_fragment);
+  Frame frame = test::tcp(v6, {.ip = {.options = {6, 0, 0, 1, 0, 0, 0, 1}, .first_next = 44}});
+  EXPECT_EQ(frame.parse().kind, PacketKind::fragment);
 }
 
 TEST(Parse, HarmlessIpv6ExtensionHeadersAreSkipped) {

@@ -2,6 +2,7 @@
 // every turn (the stand asks), every frame is accounted for once, and every buffer is back in its pool at the end.
 #include <random>
 
+#include "tests/unit/fragment_builder.h"
 #include "tests/unit/worker/stand.h"
 
 namespace steelyard::worker {
@@ -36,6 +37,10 @@ class Mix {
     test::set_macs(frame, chance(20) ? other_station() : own_mac(link), mac(static_cast<std::uint8_t>(below(4))));
     if (chance(8)) {
       frame = neighbor_message();
+    }
+    if (chance(6)) {
+      frame = chance(2) ? fragment<Ipv4>() : fragment<Ipv6>();
+      test::set_macs(frame, own_mac(link), mac(1));
     }
     if (chance(10)) {
       damage(frame);
@@ -86,6 +91,19 @@ class Mix {
                             .flags = static_cast<std::uint8_t>(below(64)),
                             .payload = chance(20) ? 1'500 : below(100),
                             .ip = {.ttl = chance(10) ? std::uint8_t{1} : std::uint8_t{64}}});
+  }
+
+  // One of few datagrams, which do not all agree about where they are cut.
+  template <class Family>
+  Frame fragment() {
+    using S = Scene<Family>;
+    const std::array<std::uint16_t, 3> ports{test::datagram_port, test::fullnat_datagram_port, 9'999};
+    const auto ends =
+        test::tuple<Family>(packet::protocol_udp, chance(4) ? S::server : S::client,
+                            static_cast<std::uint16_t>(1 + below(3)), chance(4) ? S::own : S::vip, ports[below(3)]);
+    const auto pieces =
+        test::cut<Family>(test::udp(ends, {.payload = 100 + below(3) * 1'000}), chance(4) ? 400 : 1'200, below(4));
+    return pieces[below(static_cast<std::uint32_t>(pieces.size()))];
   }
 
   Frame neighbor_message() {
@@ -190,9 +208,11 @@ TEST_P(Accounting, HoldsAfterEveryTurnOfAnyMixAndNoBufferIsLost) {
     EXPECT_EQ(received, arrived + stand.answers_received());
     EXPECT_GT(created, 20u) << "the mix must open connections";
     EXPECT_GT(forwarded, created) << "and use them";
-    for (const DropReason reason : {DropReason::frame_too_short, DropReason::not_for_us, DropReason::ip_checksum_bad,
-                                    DropReason::no_flow, DropReason::ttl_expired, DropReason::arp_malformed,
-                                    DropReason::tcp_flags_impossible, DropReason::frame_exceeds_mtu}) {
+    for (const DropReason reason :
+         {DropReason::frame_too_short, DropReason::not_for_us, DropReason::ip_checksum_bad, DropReason::no_flow,
+          DropReason::ttl_expired, DropReason::arp_malformed, DropReason::tcp_flags_impossible,
+          DropReason::frame_exceeds_mtu, DropReason::fragment_overlap, DropReason::fragment_duplicate,
+          DropReason::fragment_timed_out}) {
       EXPECT_GT(stand.drops(reason), 0u) << packet::name(reason);
     }
   }

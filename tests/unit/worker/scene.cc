@@ -27,11 +27,12 @@ std::vector<std::shared_ptr<service::Listener>> listeners_of(std::size_t workers
   };
   std::vector<std::shared_ptr<service::Listener>> listeners;
   for (const Kind kind : {Kind{nat_port, service::Mode::nat}, Kind{fullnat_port, service::Mode::fullnat},
-                          Kind{persistent_port, service::Mode::nat}, Kind{datagram_port, service::Mode::nat}}) {
+                          Kind{persistent_port, service::Mode::nat}, Kind{datagram_port, service::Mode::nat},
+                          Kind{fullnat_datagram_port, service::Mode::fullnat}}) {
     auto listener = std::make_shared<service::Listener>();
     listener->id = {static_cast<std::uint16_t>(first_id + listeners.size())};
     listener->key = {model_address(Scene<Family>::vip), kind.port,
-                     kind.port == datagram_port ? service::Protocol::udp : service::Protocol::tcp};
+                     is_for_datagrams(kind.port) ? service::Protocol::udp : service::Protocol::tcp};
     listener->mode = kind.mode;
     listener->persistence_timeout = kind.port == persistent_port ? 60s : 0s;
     listener->servers_generation = 1;

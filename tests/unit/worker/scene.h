@@ -32,12 +32,17 @@ struct Scene {
   static constexpr const char* local = v6 ? "2001:db8:2::200" : "10.0.0.200";
 };
 
-// Ports of the VIP, by what listens there. All are TCP but the one for datagrams.
+// Ports of the VIP, by what listens there. All are TCP but those for datagrams.
 inline constexpr std::uint16_t nat_port = 80;
 inline constexpr std::uint16_t fullnat_port = 81;
 inline constexpr std::uint16_t persistent_port = 82;
 inline constexpr std::uint16_t datagram_port = 53;
+inline constexpr std::uint16_t fullnat_datagram_port = 54;
 inline constexpr std::uint16_t server_port = 8080;
+
+[[nodiscard]] constexpr bool is_for_datagrams(std::uint16_t vip_port) {
+  return vip_port == datagram_port || vip_port == fullnat_datagram_port;
+}
 
 [[nodiscard]] constexpr MacAddress own_mac(std::uint16_t link) {
   return {0x02, 0x00, 0x5e, 0xa0, 0x00, static_cast<std::uint8_t>(link)};
@@ -73,7 +78,7 @@ template <class Family>
 template <class Family>
 [[nodiscard]] Frame first_packet(std::uint16_t vip_port, std::uint16_t client_port = 4'321,
                                  const std::string& client = Scene<Family>::client) {
-  const bool datagram = vip_port == datagram_port;
+  const bool datagram = is_for_datagrams(vip_port);
   const auto ends = tuple<Family>(datagram ? packet::protocol_udp : packet::protocol_tcp, client, client_port,
                                   Scene<Family>::vip, vip_port);
   return datagram ? udp(ends, {.payload = 20}) : tcp(ends, {.sequence = {1'000}, .flags = packet::tcp_flag::syn});

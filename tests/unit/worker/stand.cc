@@ -175,6 +175,7 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
                           {own_mac(lan), {{key("10.0.0.254"), 96 + 24}, {key("2001:db8:2::254"), 64}}}};
   setup.published = &published_;
   setup.clock = &clock_;
+  setup.fragments.held = plan_.held_fragments;
   l4::BalancerSetup& balancer = setup.balancer;
   balancer.worker = setup.id;
   balancer.workers = plan_.workers;

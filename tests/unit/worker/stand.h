@@ -27,6 +27,7 @@ struct StandPlan {
   std::uint32_t received_buffers = 4'095;
   unsigned ring_size = 256;  // of hand-off and relay
   unsigned kernel_ring_size = 256;
+  std::uint32_t held_fragments = 512;
 };
 
 class Stand {
