@@ -19,7 +19,8 @@ struct FragmentPath {
   bool renumbered = false;                // `id` replaces the sender's
   bool counted = false;                   // under `backend`
   Side from = Side::client;
-  neighbor::HopIndex hop;  // 0: look it up; a hop that was never reachable may be forgotten meanwhile
+  neighbor::HopIndex hop;            // 0: look it up; a hop that was never reachable may be forgotten meanwhile
+  typename Family::Address towards;  // by this
   service::BackendId backend;
 };
 

@@ -1,6 +1,7 @@
 // Fragments of datagrams whose flow is known: the first one is a packet like others, since the checksum of its layer 4
 // covers the whole datagram and is updated by what changes, wherever that stands; the later ones get its addresses.
 #include "dataplane/l4/balancer.h"
+#include "dataplane/l4/rewrite.h"
 #include "dataplane/packet/fragment.h"
 
 namespace steelyard::l4 {
@@ -13,9 +14,12 @@ FragmentPath<Family> Balancer::path_of(const packet::Tuple<Family>& received, co
   FragmentPath<Family> path;
   path.addresses = packet::AddressPair<Family>::of(first.l3);
   path.hop = neighbors_[hop].reachable ? hop : neighbor::HopIndex{};
+  path.towards = first.destination<Family>();
   if (const auto hit = table<Family>().find(received, table<Family>().hash_of(received))) {
+    const Flow<Family>& flow = table<Family>()[hit->flow];
     path.counted = true;
-    path.backend = table<Family>()[hit->flow].backend_id();
+    path.backend = flow.backend_id();
+    path.towards = flow.one_sided() ? flow.server : path.towards;
     path.from = hit->side;
   }
   const auto source = first.source<Family>();
@@ -46,11 +50,9 @@ Verdict Balancer::forward_later(const packet::PacketView& fragment, FragmentPath
   }
   neighbor::HopIndex hop = path.hop;
   if (hop == neighbor::HopIndex{}) {
-    const auto destination = packet::load<typename Family::Address>(
-        reinterpret_cast<const std::uint8_t*>(&path.addresses) + sizeof(typename Family::Address));
-    const auto found = next_hop(destination);
+    const auto found = next_hop(path.towards);
     if (!found) {
-      return Verdict::dropped(why_no_hop(destination));
+      return Verdict::dropped(why_no_hop(path.towards));
     }
     hop = *found;
     path.hop = neighbors_[hop].reachable ? hop : neighbor::HopIndex{};
@@ -61,15 +63,7 @@ Verdict Balancer::forward_later(const packet::PacketView& fragment, FragmentPath
   packet::ChecksumDelta header;
   header.replace(packet::AddressPair<Family>::of(l3), path.addresses);
   packet::store(l3 + Family::source_offset, path.addresses);
-  if constexpr (Family::is_v6) {
-    --l3[Family::ttl_offset];
-  } else {
-    const auto word = packet::load<std::uint16_t>(l3 + Family::ttl_offset);
-    const auto aged = static_cast<std::uint16_t>(word - 1);
-    packet::store(l3 + Family::ttl_offset, aged);
-    header.replace(word, aged);
-    packet::store(l3 + 10, header.apply(packet::load<std::uint16_t>(l3 + 10)));
-  }
+  age<Family>(l3, header);
   renumber(fragment, path);
   return Verdict::forwarded(hop);
 }
