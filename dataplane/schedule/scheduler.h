@@ -87,6 +87,7 @@ class Scheduler {
 
   [[nodiscard]] bool is_built_from(const service::Listener& listener) const;
   [[nodiscard]] Memory memory(const service::Listener& listener) const;
+  [[nodiscard]] std::size_t pick_by_hash(const service::Listener& listener, ClientKey client) const;
   void take_weights(const service::Listener& listener, std::span<std::uint32_t> weights, std::uint64_t now_ns);
   void take_counts(const service::Listener& listener, const LoadView& load);
 
