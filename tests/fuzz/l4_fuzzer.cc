@@ -289,7 +289,7 @@ class World {
     }
     std::vector<std::uint8_t> frame(14 + Family::header_size + 8);
     packet::store(frame.data() + 12, __builtin_bswap16(Family::ether_type));
-    const auto source = from<Family>(200);
+    const auto source = from<Family>(201);  // a router
     const auto destination = from<Family>((kind & 0x10U) != 0 ? vip : local);
     const std::uint8_t protocol = Family::is_v6 ? packet::protocol_icmpv6 : packet::protocol_icmp;
     packet::write_ip_header<Family>(frame.data() + 14, source, destination, protocol, 8 + quote.size());
