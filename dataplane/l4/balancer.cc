@@ -15,6 +15,9 @@ using packet::DropReason;
 constexpr std::uint64_t resets_per_second = 50'000;
 constexpr std::uint64_t unreachables_per_second = 1'000;
 
+// After so long without a packet a SYN may begin a new connection in a one-sided flow.
+constexpr std::uint32_t silent_ticks = 2 * Tick::per_second;
+
 }  // namespace
 
 Balancer::Balancer(const BalancerSetup& setup)
@@ -107,28 +110,43 @@ neighbor::HopIndex Balancer::hop_of(Flow<Family>& flow, Side towards) {
   return hop.value_or(neighbor::HopIndex{});
 }
 
+// Is the flow's server down, or no server of its listener any more?
+template <class Family>
+bool Balancer::server_is_lost(const Flow<Family>& flow) {
+  const service::Listener* listener = snapshot_->find(flow.listener);
+  if (listener == nullptr) {
+    return false;  // there is no other one
+  }
+  const auto place = scheduler_of(*listener).find(*listener, flow.backend_id());
+  return !place || !listener->state->states[*place].up.load(std::memory_order_relaxed);
+}
+
 // A segment with SYN, FIN or RST, or any segment of a flow that is not established. Nothing: forward it.
 template <class Family>
 std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowIndex index, Side from,
                                               const Segment& segment, Opening<Family>& opening) {
   Flow<Family>& flow = table<Family>()[index];
   const bool opens = from == Side::client && segment.has(packet::tcp_flag::syn) && !segment.has(packet::tcp_flag::ack);
-  if (opens && (!flow.counts() || flow.adopted())) {
+  if (opens && (flow.state() == FlowState::lingering || flow.adopted())) {
     // The client uses its port again: a new connection, decided anew. Or it is not the client: a connection that there
     // is will be adopted again.
     remove<Family>(index);
     return on_miss<Family>(view, opening);
   }
-  if (opens && (flow.state() == FlowState::syn_sent || flow.one_sided())) {
-    const service::Listener* listener = snapshot_->find(flow.listener);
-    const auto place = listener != nullptr ? scheduler_of(*listener).find(*listener, flow.backend_id()) : std::nullopt;
-    if (place && !listener->state->states[*place].up.load(std::memory_order_relaxed)) {
-      // The server went down before it answered, or, as it has taken its leave without us, before the client uses its
-      // port again: the SYN goes to another one.
-      counters_.redispatched.add();
+  if (opens && flow.state() == FlowState::syn_sent && server_is_lost<Family>(flow)) {
+    // The server went down before it answered: the retransmitted SYN goes to another one.
+    counters_.redispatched.add();
+    remove<Family>(index);
+    return on_miss<Family>(view, opening);
+  }
+  if (opens && flow.one_sided() && !flow.half_open()) {
+    // How it ended nobody here has seen. But a SYN is easily forged: what was heard of just now is alive.
+    const bool silent = elapsed(tick_, flow.last_seen) >= silent_ticks;
+    if (silent && (flow.state() == FlowState::client_closed || server_is_lost<Family>(flow))) {
       remove<Family>(index);
       return on_miss<Family>(view, opening);
     }
+    return std::nullopt;
   }
   if (!flow.half_open() && !is_plausible(flow, from, segment)) {
     return std::nullopt;  // forged or stray: its receiver judges it, our view of the connection stays
@@ -168,6 +186,8 @@ void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
   flows.timers().unlink(index);
   if (next == FlowState::lingering) {
     flows.timers().append_lingering(index);
+  } else if (next == FlowState::client_closed) {
+    flows.timers().append_client_closed(index);
   } else {
     flows.timers().schedule(index, tick_, timeout_of<Family>(flow));
   }

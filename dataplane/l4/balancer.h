@@ -238,6 +238,8 @@ class Balancer {
   [[nodiscard]] std::optional<Verdict> on_tcp_event(packet::PacketView& view, FlowIndex index, Side from,
                                                     const Segment& segment, Opening<Family>& opening);
   template <class Family>
+  [[nodiscard]] bool server_is_lost(const Flow<Family>& flow);
+  template <class Family>
   void change_state(FlowIndex index, FlowState next, Side from);
   template <class Family>
   [[nodiscard]] neighbor::HopIndex hop_of(Flow<Family>& flow, Side towards);
@@ -245,7 +247,9 @@ class Balancer {
   template <class Family>
   [[nodiscard]] std::optional<service::WorkerId> owner_of_error(const packet::Tuple<Family>& sent) const;
   template <class Family>
-  [[nodiscard]] Verdict pass_error(const packet::PacketView& view, const typename Family::Address& sender);
+  [[nodiscard]] Verdict pass_error(const packet::PacketView& view, const typename Family::Address& towards);
+  template <class Family>
+  [[nodiscard]] bool is_foreign(const packet::PacketView& error, const typename Family::Address& receiver) const;
 
   // opening.cc: packets without a flow.
   template <class Family>
@@ -319,6 +323,8 @@ class Balancer {
   void reset_both(FlowIndex index);
   template <class Family>
   [[nodiscard]] std::uint32_t on_timer(FlowIndex index);
+  template <class Family>
+  bool keep_client_closed();
   template <class Family>
   std::size_t expire_queues(std::size_t budget);
   template <class Family>

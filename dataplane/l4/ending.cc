@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::uint32_t half_open_ticks = 10 * Tick::per_second;  // a handshake that takes longer is none
 constexpr std::uint32_t lingering_ticks = 60 * Tick::per_second;  // TIME_WAIT of both kernels
+constexpr std::uint32_t in_use_ticks = Tick::per_second;          // since a client that has closed was heard of
 constexpr std::uint32_t half_closed_seconds = 120;                // as LVS: a half-closed transfer that stands still
 constexpr std::uint32_t closing_seconds = 30;                     // the last acknowledgment and its retransmissions
 
@@ -132,6 +133,19 @@ std::uint32_t Balancer::on_timer(FlowIndex index) {
   return 0;
 }
 
+// A client that has closed and still acknowledges is the last to lose its flow. True: there was one at the head.
+template <class Family>
+bool Balancer::keep_client_closed() {
+  FlowTable<Family>& flows = table<Family>();
+  const FlowIndex oldest{flows.timers().oldest_client_closed()};
+  if (oldest.value == FlowTimers<Flow<Family>>::none || elapsed(tick_, flows[oldest].last_seen) >= in_use_ticks) {
+    return false;
+  }
+  flows.timers().unlink(oldest);
+  flows.timers().append_client_closed(oldest);
+  return true;
+}
+
 template <class Family>
 std::size_t Balancer::expire_queues(std::size_t budget) {
   const std::size_t before = table<Family>().size();
@@ -149,6 +163,15 @@ std::size_t Balancer::expire_queues(std::size_t budget) {
     counters_.half_open_expired.add();
     remove<Family>(FlowIndex{oldest});
   }
+  for (std::size_t done = 0; done < budget; ++done) {
+    const FlowIndex oldest{flows.timers().oldest_client_closed()};
+    if (oldest.value == none || elapsed(tick_, flows[oldest].last_seen) < timeout_of<Family>(flows[oldest])) {
+      break;
+    }
+    counters_.flows_expired.add();
+    remove<Family>(oldest);
+  }
+  keep_client_closed<Family>();
   for (std::size_t done = 0; done < budget; ++done) {
     const std::uint32_t oldest = flows.timers().oldest_lingering();
     if (oldest == none || elapsed(tick_, flows[FlowIndex{oldest}].last_seen) < lingering_ticks) {
@@ -203,6 +226,8 @@ Balancer::ResetProgress Balancer::reset(const FlowFilter& filter, std::uint64_t 
 
 template void Balancer::close_books<packet::Ipv4>(Flow<packet::Ipv4>&);
 template void Balancer::close_books<packet::Ipv6>(Flow<packet::Ipv6>&);
+template bool Balancer::keep_client_closed<packet::Ipv4>();
+template bool Balancer::keep_client_closed<packet::Ipv6>();
 template void Balancer::remove<packet::Ipv4>(FlowIndex);
 template void Balancer::remove<packet::Ipv6>(FlowIndex);
 template void Balancer::send_reset<packet::Ipv4>(const packet::TcpControl<packet::Ipv4>&, const packet::Ipv4Address&);

@@ -1,9 +1,10 @@
-// When flows end: a two-level timer wheel and two queues, all made of links inside the flow entries.
+// When flows end: a two-level timer wheel and three queues, all made of links inside the flow entries.
 //
 //   wheel level 0: 256 slots of one tick      (1/16 s each, 16 s in all)
 //   wheel level 1:  64 slots of 256 ticks     (16 s each, 1,024 s in all)
 //   half-open: first in, first out            (their time to live is the same for all: the head is the next to expire)
 //   lingering: first in, first out            (as above; the head is the first to be given up when room is needed)
+//   client closed: the head is the first to be given up after those; what is still in use goes back to the end
 //
 // A packet never touches the wheel: it stores `last_seen`, and the wheel finds out when the slot comes round and puts
 // the flow where it now belongs. The tick fits 16 bits because it wraps after 4,096 s, more than twice the longest
@@ -52,8 +53,10 @@ class FlowTimers {
   }
   void append_half_open(FlowIndex flow) { append(flow, half_open_list); }
   void append_lingering(FlowIndex flow) { append(flow, lingering_list); }
+  void append_client_closed(FlowIndex flow) { append(flow, client_closed_list); }
   [[nodiscard]] std::uint32_t oldest_half_open() const { return heads_[half_open_list].first; }
   [[nodiscard]] std::uint32_t oldest_lingering() const { return heads_[lingering_list].first; }
+  [[nodiscard]] std::uint32_t oldest_client_closed() const { return heads_[client_closed_list].first; }
 
   void unlink(FlowIndex index) {
     FlowType& flow = flows_[index.value];
@@ -65,7 +68,7 @@ class FlowTimers {
     }
     if (flow.next == none) {
       // The last of its list: the list is found from the tail's end mark, which only queues need.
-      for (const std::uint32_t queue : {half_open_list, lingering_list}) {
+      for (const std::uint32_t queue : {half_open_list, lingering_list, client_closed_list}) {
         if (heads_[queue].last == index.value) {
           heads_[queue].last = list != none ? none : flow.previous;
         }
@@ -102,13 +105,14 @@ class FlowTimers {
   static constexpr std::uint32_t level1_first = level0_slots;
   static constexpr std::uint32_t half_open_list = level0_slots + level1_slots;
   static constexpr std::uint32_t lingering_list = half_open_list + 1;
-  static constexpr std::uint32_t lists = lingering_list + 1;
+  static constexpr std::uint32_t client_closed_list = lingering_list + 1;
+  static constexpr std::uint32_t lists = client_closed_list + 1;
   // `previous` of the first flow of a list: this bit and the list's number. Flow indices stay below it.
   static constexpr std::uint32_t first_mark = 0x80000000U;
 
   struct Head {
     std::uint32_t first;
-    std::uint32_t last;  // kept for the two queues only
+    std::uint32_t last;  // kept for the queues only
   };
 
   [[nodiscard]] static std::uint32_t list_of_first(const FlowType& flow) {

@@ -82,29 +82,37 @@ std::optional<service::WorkerId> Balancer::owner_of_error(const packet::Tuple<Fa
   if (listener_of<Family>(sent.reversed()) != nullptr) {
     return owner_of(sent.destination, sent.destination_port);
   }
-  const service::Listener* listener = listener_of<Family>(sent);
-  if (listener != nullptr && service::is_one_sided(listener->mode)) {
+  // The listener may have had another mode, or have been removed, since the flow began.
+  if (listener_of<Family>(sent) != nullptr ||
+      snapshot_->former_listeners->contains({to_service(sent.destination), __builtin_bswap16(sent.destination_port),
+                                             static_cast<service::Protocol>(sent.protocol)})) {
     return owner_of(sent.source, sent.source_port);
   }
   return owner_of_unknown<Family>(sent.reversed());
 }
 
-// An error about a packet of a one-sided flow, which was quoted as its sender knows it.
+// An error about a packet of a one-sided flow goes as it is to who has sent that: it quotes it as its sender knows it.
 template <class Family>
-Verdict Balancer::pass_error(const packet::PacketView& view, const typename Family::Address& sender) {
-  if (!(view.destination<Family>() == sender)) {
-    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
-  }
+Verdict Balancer::pass_error(const packet::PacketView& view, const typename Family::Address& towards) {
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
   }
-  const auto hop = next_hop(sender);
+  const auto hop = next_hop(towards);
   if (!hop) {
-    return Verdict::dropped(why_no_hop(sender));
+    return Verdict::dropped(why_no_hop(towards));
   }
   age<Family>(view.l3);
   counters_.errors_translated.add();
   return Verdict::forwarded(*hop);
+}
+
+// May the error's source stay, on its way to `receiver`? Not one of ours, nor the receiver's own.
+template <class Family>
+bool Balancer::is_foreign(const packet::PacketView& error, const typename Family::Address& receiver) const {
+  const auto address = error.source<Family>();
+  const service::Address source = to_service(address);
+  return !(address == receiver) && !source.is_unspecified() && !pool_.find(source) &&
+         !own_addresses_.contains(source) && !snapshot_->vips->contains(source);
 }
 
 template <class Family>
@@ -115,6 +123,9 @@ Verdict Balancer::translate_error(packet::PacketView& view) {
   }
   // The flow is found by what the quoted packet's receiver would answer with.
   const packet::Tuple<Family> sent = quote->template tuple<Family>();
+  if (!(view.destination<Family>() == sent.source)) {
+    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};  // whoever made it was not asked by the quoted packet
+  }
   const packet::Tuple<Family> answer = sent.reversed();
   const auto hit = table<Family>().find(answer, table<Family>().hash_of(answer));
   if (!hit) {
@@ -129,7 +140,13 @@ Verdict Balancer::translate_error(packet::PacketView& view) {
     return *owner == worker_ ? Verdict::dropped(DropReason::no_flow) : Verdict::handed_off(*owner);
   }
   Flow<Family>& flow = table<Family>()[hit->flow];
+  if (flow.one_sided()) {
+    return pass_error<Family>(view, flow.server);  // about an answer, which did not pass us
+  }
   const Side sender = opposite(hit->side);
+  if (sender == Side::server && flow.mode() == service::Mode::nat && !is_foreign<Family>(view, flow.server)) {
+    return Verdict::dropped(DropReason::ip_source_bad);
+  }
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
   }

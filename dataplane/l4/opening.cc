@@ -239,9 +239,17 @@ bool Balancer::reserve_flow(bool tcp) {
     counters_.half_open_replaced.add();
     remove<Family>(FlowIndex{oldest});
   }
-  if (flows.size() == flows.capacity() && flows.timers().oldest_lingering() != none) {
-    counters_.lingering_recycled.add();
-    remove<Family>(FlowIndex{flows.timers().oldest_lingering()});
+  if (flows.size() == flows.capacity()) {
+    std::uint32_t ended = flows.timers().oldest_lingering();
+    if (ended == none) {
+      for (int kept = 0; kept < 4 && keep_client_closed<Family>(); ++kept) {
+      }
+      ended = flows.timers().oldest_client_closed();
+    }
+    if (ended != none) {
+      counters_.lingering_recycled.add();
+      remove<Family>(FlowIndex{ended});
+    }
   }
   if (!flows.reserve()) {
     return false;

@@ -160,6 +160,15 @@ template <class Family>
   return state;
 }
 
+// Does a client's segment in a one-sided flow follow its SYN? The first one, whose data (RFC 7413) may come again, or
+// the last if it has tried anew with another number - or somebody else has, in its name.
+template <class Family>
+[[nodiscard]] inline bool follows_syn(const Flow<Family>& flow, const Segment& segment) {
+  return segment.has(packet::tcp_flag::ack) &&
+         (distance(flow.server_acknowledgment + 1, segment.sequence) < most_syn_data ||
+          segment.sequence == flow.client_sequence_end);
+}
+
 // The same of a one-sided flow: the client's word alone. A reset must be the one that the server takes (RFC 5961
 // section 3.2), since nobody sees whether it did.
 template <class Family>
@@ -172,11 +181,7 @@ template <class Family>
   if (segment.has(syn)) {
     return state;
   }
-  // Data that the SYN carried (RFC 7413) may come again.
-  const packet::Sequence first = flow.server_acknowledgment + 1;
-  const bool follows_syn =
-      segment.has(ack) && distance(first, segment.sequence) <= distance(first, flow.client_sequence_end);
-  if (state == FlowState::established || (state == FlowState::syn_sent && follows_syn)) {
+  if (state == FlowState::established || (state == FlowState::syn_sent && follows_syn(flow, segment))) {
     return segment.has(fin) ? FlowState::client_closed : FlowState::established;
   }
   return state;
@@ -275,11 +280,14 @@ inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
 // and of what the server has acknowledged nothing: all, then.
 template <class Family>
 inline void remember_one_sided_plain(Flow<Family>& flow, const Segment& segment) {
+  // What the server has sent bounds no acknowledgment here, so that what comes with it must be plausible.
+  const bool acknowledges = segment.has(packet::tcp_flag::ack) && is_near(flow.client_sequence_end, segment.sequence) &&
+                            distance(flow.client_acknowledgment, segment.acknowledgment) <= plausible_distance;
   if (distance(flow.client_sequence_end, segment.end()) <= plausible_distance) {
     flow.client_sequence_end = segment.end();
     flow.server_acknowledgment = segment.end();
   }
-  if (segment.has(packet::tcp_flag::ack) && after(segment.acknowledgment, flow.client_acknowledgment)) {
+  if (acknowledges) {
     flow.client_acknowledgment = segment.acknowledgment;
     flow.server_sequence_end = segment.acknowledgment;
   }
@@ -291,16 +299,20 @@ inline void remember_one_sided(Flow<Family>& flow, const Segment& segment) {
   if (segment.has(rst)) {
     return;
   }
-  if (segment.has(syn)) {
-    if (flow.state() == FlowState::syn_sent) {
-      remember_first(flow, segment);
+  if (flow.state() != FlowState::syn_sent) {
+    if (!segment.has(syn)) {
+      remember_one_sided_plain(flow, segment);
     }
     return;
   }
-  if (flow.state() == FlowState::syn_sent && segment.has(ack)) {
-    flow.client_acknowledgment = segment.acknowledgment - 1;  // the first that is heard of the server's numbers
+  if (segment.has(syn)) {
+    flow.client_sequence_end = segment.end();  // server_acknowledgment keeps the first number
+  } else if (follows_syn(flow, segment)) {
+    flow.client_sequence_end = segment.end();
+    flow.server_acknowledgment = segment.end();
+    flow.client_acknowledgment = segment.acknowledgment;
+    flow.server_sequence_end = segment.acknowledgment;
   }
-  remember_one_sided_plain(flow, segment);
 }
 
 }  // namespace steelyard::l4

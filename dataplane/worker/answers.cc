@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "dataplane/packet/build.h"
+#include "dataplane/packet/fragment.h"
 #include "dataplane/packet/icmp_error.h"
 #include "dataplane/worker/worker.h"
 
@@ -88,8 +89,14 @@ l4::Verdict Worker::translate_error(packet::PacketView& view) {
 // Tells the sender of a packet that it does not fit the next link. The packet is as we have rewritten it: so the error
 // is made as the next router would make it, and turned like one of those.
 void Worker::tell_too_big(rte_mbuf* packet, std::uint16_t mtu) {
-  const packet::PacketView view =
+  packet::PacketView view =
       packet::parse({rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len}, packet->pkt_len, {});
+  if (view.kind == PacketKind::fragment && view.is_v6) {
+    const auto fragment = packet::fragment_of<packet::Ipv6>(view);
+    if (fragment && fragment->first()) {
+      packet::turn_into_first(view);  // has the ports by which its sender is found
+    }
+  }
   const bool may_be_split = !view.is_v6 && view.kind == PacketKind::l4 && (view.l3[6] & 0x40U) == 0;
   if (view.kind != PacketKind::l4 || may_be_split || !too_big_limit_.allow(now_ns_)) {
     return;

@@ -60,8 +60,10 @@ TYPED_TEST(DirectReturn, TheClientsAcknowledgmentEndsTheHandshake) {
   connection.send_syn({1'000});
   EXPECT_EQ(this->state(world), FlowState::syn_sent);
   connection.from_client({.sequence = {999}, .acknowledgment = {700'001}});
-  connection.from_client({.sequence = {1'002}, .acknowledgment = {700'001}});
-  EXPECT_EQ(this->state(world), FlowState::syn_sent) << "neither follows the SYN";
+  connection.from_client({.sequence = {100'000'000}, .acknowledgment = {700'001}});
+  connection.from_client({.sequence = {200'000'000}, .acknowledgment = {700'001}});
+  EXPECT_EQ(this->state(world), FlowState::syn_sent) << "none follows the SYN";
+  connection.from_client({.sequence = {300'000'000}, .flags = syn});  // somebody else, in the client's name
   connection.from_client({.sequence = {1'001}, .acknowledgment = {700'001}});
   EXPECT_EQ(this->state(world), FlowState::established);
   world.pass(60s);
@@ -102,11 +104,66 @@ TYPED_TEST(DirectReturn, APortThatIsUsedAgainIsANewConnection) {
   this->open(connection);
   const std::size_t first = world.direct_server();
   connection.client_data(0, fin | ack);
+  world.pass(2s);
   this->open(connection);
   EXPECT_NE(world.direct_server(), first);
   EXPECT_EQ(this->state(world), FlowState::established);
   EXPECT_EQ(world.active(), 1U);
   EXPECT_EQ(world.counters().flows_created.get(), 2U);
+}
+
+TYPED_TEST(DirectReturn, ASynDoesNotTakeALivingConnectionFromItsServer) {
+  World<TypeParam> world;
+  Connection<TypeParam> connection(world, this->dr_tcp);
+  this->open(connection);
+  const std::size_t server = world.direct_server();
+  const auto forged_syn_stays = [&] {
+    connection.from_client({.sequence = {123'456'789}, .flags = syn});
+    EXPECT_EQ(world.direct_server(), server);
+    EXPECT_EQ(world.counters().flows_created.get(), 1U);
+  };
+  world.pass(60s);
+  forged_syn_stays();
+  connection.client_data(10);
+  world.set_up(this->dr_tcp, server, false);
+  forged_syn_stays();
+  world.set_up(this->dr_tcp, server, true);
+  connection.client_data(0, fin | ack);
+  forged_syn_stays();
+  connection.client_data(0);
+  EXPECT_EQ(world.direct_server(), server);
+}
+
+TYPED_TEST(DirectReturn, ConnectionsThatTheClientHasClosedGiveWayToNewOnes) {
+  World<TypeParam> world;
+  Connection<TypeParam> download(world, this->dr_tcp, 2);
+  this->open(download);
+  download.client_data(0, fin | ack);
+  for (std::uint16_t port = 40'000; port < 40'300; ++port) {
+    Connection<TypeParam> connection(world, this->dr_tcp, 1, port);
+    this->open(connection);
+    connection.client_data(0, fin | ack);
+    download.client_data(0);  // an acknowledgment of the answer
+    world.pass(250ms);
+  }
+  EXPECT_EQ(world.counters().flows_created.get(), 301U);
+  EXPECT_EQ(world.active(), 0U);
+  FlowFilter in_use;
+  in_use.client = l4::to_service(world.client(2));
+  EXPECT_THAT(world.flows(in_use), SizeIs(1));
+}
+
+TYPED_TEST(DirectReturn, AForgedAcknowledgmentDoesNotMoveTheServersNumbers) {
+  World<TypeParam> world;
+  Connection<TypeParam> connection(world, this->dr_tcp);
+  this->open(connection);
+  connection.from_client({.sequence = {500'000'000}, .acknowledgment = connection.server_next + 1'000});
+  connection.from_client(
+      {.sequence = connection.client_next, .acknowledgment = connection.server_next + 1'000'000'000});
+  world.pass(901s);
+  auto sent = world.sent();
+  ASSERT_THAT(sent, SizeIs(2));
+  EXPECT_EQ(sent[1].sequence(), connection.server_next);
 }
 
 TYPED_TEST(DirectReturn, OnlyTheResetThatTheServerTakesEndsTheFlow) {
@@ -170,6 +227,9 @@ TYPED_TEST(DirectReturn, ASynWhoseServerIsDownGoesToAnother) {
     }
     const std::size_t first = world.direct_server();
     world.set_up(this->dr_tcp, first, false);
+    if (established) {
+      world.pass(2s);
+    }
     connection.send_syn({5'000});
     EXPECT_NE(world.direct_server(), first);
     world.set_up(this->dr_tcp, first, true);

@@ -122,6 +122,42 @@ TYPED_TEST(IcmpErrors, AnErrorAboutADirectFlowsPacketReachesItsClientAsItIs) {
   }
 }
 
+// The answer did not pass us, but its source is the VIP, and so the error comes here.
+TYPED_TEST(IcmpErrors, AnErrorAboutAnAnswerThatPassedUsByReachesItsServerAsItIs) {
+  World<TypeParam> world;
+  Connection<TypeParam> connection(world, this->dr_tcp);
+  connection.from_client({.sequence = {1'000}, .flags = syn});
+  const std::size_t server = world.direct_server();
+  const Frame answer = test::tcp(connection.client_side.reversed(), {.sequence = {700'001}, .payload = 1'000});
+  Frame error = this->too_big(answer);
+  const Bytes quoted = this->quote_of(error).bytes;
+  ASSERT_EQ(text(world.receive(error)), "forward");
+  EXPECT_EQ(world.direct_server(), server);
+  EXPECT_EQ(error.parse().template destination<TypeParam>(), World<TypeParam>::vip());
+  EXPECT_EQ(this->quote_of(error).bytes, quoted);
+}
+
+TYPED_TEST(IcmpErrors, AnErrorWithForgedAddressesGoesNowhere) {
+  World<TypeParam> world;
+  Connection<TypeParam> connection(world, this->nat_tcp);
+  connection.open();
+  const Frame to_server = connection.client_data(100);
+  Frame elsewhere = this->too_big(to_server);
+  packet::store(elsewhere.l3().data() + TypeParam::destination_offset, World<TypeParam>::vip());
+  elsewhere.fix_checksums();
+  EXPECT_EQ(text(world.receive(elsewhere)), "unclaimed");
+  const Frame to_client = connection.server_data(100);
+  for (const auto& source :
+       {World<TypeParam>::server(connection.server()), World<TypeParam>::vip(), World<TypeParam>::own()}) {
+    Frame forged = this->too_big(to_client);
+    packet::store(forged.l3().data() + TypeParam::source_offset, source);
+    forged.fix_checksums();
+    if (forged.parse().kind == packet::PacketKind::icmp) {
+      EXPECT_EQ(text(world.receive(forged)), "drop ip_source_bad");
+    }
+  }
+}
+
 TYPED_TEST(IcmpErrors, AnErrorThatIsNotAboutAFlowOfOursGoesNowhere) {
   World<TypeParam> world;
   Connection<TypeParam> connection(world, this->nat_tcp);
