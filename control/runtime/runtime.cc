@@ -234,7 +234,7 @@ void Runtime::tick() {
     tell_local_errors();
     if (!building_) {
       builder_.release_ids(steady_clock::now(), [this](service::BackendId backend) {
-        return dataplane_->active(backend) == 0 && !has_deadline(backend);
+        return dataplane_->served(backend) == 0 && !has_deadline(backend);
       });
     }
   }

@@ -48,7 +48,7 @@ bool Runtime::advance_shutdown() {
   if (resets_at_stop_ == ResetsAtStop::none) {
     std::uint64_t connections = 0;
     for (std::uint32_t backend = 1; !building_ && backend < builder_.backends_end(); ++backend) {
-      connections += dataplane_->active(service::BackendId{backend});
+      connections += dataplane_->served(service::BackendId{backend});
     }
     over = connections == 0 && !building_;
     if ((over || late) && !building_) {

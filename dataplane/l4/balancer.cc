@@ -80,7 +80,7 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
         }
       }
     } else {
-      flow.one_sided() ? remember_one_sided(flow, segment) : remember(flow, from, segment);
+      remember(flow, from, segment);
       flow.last_seen = tick_.low();
     }
   } else {
@@ -91,7 +91,7 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
     return Verdict::dropped(why_no_hop(from == Side::client ? flow.server : flow.client));
   }
   backends_[flow.backend].count(from, view.l3_length);
-  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, from, extra);
+  pass_on(view, flow, from, extra);
   return Verdict::forwarded(hop);
 }
 
@@ -151,8 +151,8 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
   if (!flow.half_open() && !is_plausible(flow, from, segment)) {
     return std::nullopt;  // forged or stray: its receiver judges it, our view of the connection stays
   }
-  const FlowState next = flow.one_sided() ? next_state_one_sided(flow, segment) : next_state(flow, from, segment);
-  flow.one_sided() ? remember_one_sided(flow, segment) : remember(flow, from, segment);
+  const FlowState next = next_state(flow, from, segment);
+  remember(flow, from, segment);
   if (next != flow.state()) {
     change_state<Family>(index, next, from);
   } else if (!flow.half_open() && next != FlowState::lingering) {
@@ -181,6 +181,9 @@ void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
   } else if (was_half_open) {
     flows.subtract_half_open();
   }
+  if (flow.state() == FlowState::client_closed) {
+    backends_[flow.backend].client_closed.subtract();
+  }
   flow.set_state(next);
   flow.last_seen = tick_.low();
   flows.timers().unlink(index);
@@ -188,6 +191,7 @@ void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
     flows.timers().append_lingering(index);
   } else if (next == FlowState::client_closed) {
     flows.timers().append_client_closed(index);
+    backends_[flow.backend].client_closed.add();
   } else {
     flows.timers().schedule(index, tick_, timeout_of<Family>(flow));
   }

@@ -17,6 +17,7 @@ struct alignas(64) BackendCounters {
   service::Counter bytes_in;
   service::Counter packets_out;
   service::Counter bytes_out;
+  service::Gauge client_closed;  // one-sided flows that are no connections any more and still forwarded
 
   // A packet from a side; no branch that half of the packets would mispredict (see Flow::tuple_from).
   void count(Side from, std::uint16_t bytes) {

@@ -62,6 +62,8 @@ void Balancer::remove(FlowIndex index) {
   if (flow.counts()) {
     close_books<Family>(flow);
     give_back_port<Family>(flow, PortHistory::no_flow);
+  } else if (flow.state() == FlowState::client_closed) {
+    backends_[flow.backend].client_closed.subtract();
   } else if (flow.mode() == service::Mode::fullnat) {
     if (const auto place = pool_.find(to_service(flow.local))) {
       PortHistory& history = pool_.ports(*place).history(__builtin_bswap16(flow.local_port));

@@ -24,10 +24,10 @@ struct FragmentPath {
   service::BackendId backend;
 };
 
-// Identifications for datagrams whose source address we have changed: their senders do not know of each other, and
-// where two of their numbers met at a server it would put one datagram's pieces into the other (RFC 6864 section 4.3,
-// RFC 8200 section 4.5). One counter for each of 1,024 groups of address pairs, begun at random (RFC 7739 section 5.3).
-// Workers take turns in the numbers, so that they never give the same one to a pair. Worker only.
+// Identifications for datagrams whose addresses we have changed: their senders do not know of each other, or that they
+// send to one server, and where two of their numbers met there it would put one datagram's pieces into the other (RFC
+// 6864 section 4.3, RFC 8200 section 4.5). One counter for each of 1,024 groups of address pairs, begun at random (RFC
+// 7739 section 5.3). Workers take turns in the numbers, so that they never give the same one to a pair. Worker only.
 class FragmentIds {
  public:
   FragmentIds(const packet::HashKey& key, std::uint16_t worker, std::uint32_t workers)

@@ -118,6 +118,7 @@ DatagramIndex FragmentTable<Family>::find_or_add(const Key& key, std::uint64_t h
   datagram.next_in_bucket = buckets_[bucket];
   datagram.bucket = bucket;
   datagram.end = 0;
+  datagram.first_end = 0;
   datagram.range_count = 0;
   datagram.way = FragmentWay::waiting;
   buckets_[bucket] = place;
@@ -152,6 +153,9 @@ std::optional<DropReason> FragmentTable<Family>::take_down(Datagram& datagram, c
   }
   if (!fragment.more) {
     datagram.end = fragment.end();
+  }
+  if (fragment.first()) {
+    datagram.first_end = fragment.end();
   }
   if (continues && joins) {
     at->end = next->end;
@@ -192,11 +196,14 @@ auto FragmentTable<Family>::readmit(const Key& key, std::uint64_t hash, const pa
                                     std::uint64_t now_ns) -> Admission {
   const DatagramIndex index = find_or_add(key, hash, now_ns);
   const Datagram& datagram = datagrams_[index.value];
-  const bool is_taken_down = datagram.range_count > 0 && datagram.ranges[0].first == 0;
-  if (datagram.way == FragmentWay::waiting && is_taken_down) {
-    return {index, std::nullopt};
+  if (datagram.way != FragmentWay::waiting || datagram.first_end == 0) {
+    return admit(key, hash, fragment, now_ns);
   }
-  return admit(key, hash, fragment, now_ns);
+  if (datagram.first_end != fragment.end()) {
+    condemn(index, DropReason::fragment_overlap, now_ns);
+    return {index, DropReason::fragment_overlap};
+  }
+  return {index, std::nullopt};
 }
 
 template <class Family>

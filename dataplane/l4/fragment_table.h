@@ -7,9 +7,9 @@
 //     datagram's end, condemns the datagram: what waits of it and what follows is dropped (RFC 5722, RFC 8200 section
 //     4.5; the same for IPv4 against the attacks of RFC 3128 and "teardrop"). What only repeats bytes that have passed,
 //     a duplicate that the network made, is dropped alone, as RFC 8200 permits.
-//   - Memory is allocated once: `datagrams` entries, `held` waiting packets. When either is used up the oldest datagram
-//     gives way; those that wait for their first fragment, all that a flood of later ones can make, take at most half
-//     of the entries from the others and give way first.
+//   - Memory is allocated once: `datagrams` entries, `held` waiting packets. Datagrams that wait for their first
+//     fragment, all that a flood of later ones can make, take at most half of the entries: beyond that the oldest of
+//     them gives way. Where entries run out otherwise it is the oldest of those whose first fragment has come.
 //   - A datagram whose fragments have all passed is forgotten at once, so that its identification may come again. One
 //     with losses is forgotten `life` after it began to wait, and `life` after its first fragment came. RFC 791 and RFC
 //     8200 give the receiver 60 s and Linux takes 30 s; but fragments follow each other within milliseconds, nothing is
@@ -74,7 +74,8 @@ class FragmentTable {
     std::uint32_t first_held = none;
     std::uint32_t last_held = none;
     std::uint32_t held = 0;
-    std::uint32_t end = 0;  // bytes, once the last fragment has come; 0 before
+    std::uint32_t end = 0;        // bytes, once the last fragment has come; 0 before
+    std::uint32_t first_end = 0;  // of the first one, once it has come; 0 before
     std::uint32_t bucket = 0;
     FragmentWay way = FragmentWay::waiting;
     packet::DropReason reason{};

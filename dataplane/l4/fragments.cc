@@ -23,7 +23,7 @@ FragmentPath<Family> Balancer::path_of(const packet::Tuple<Family>& received, co
     path.from = hit->side;
   }
   const auto source = first.source<Family>();
-  if (!(source == received.source)) {
+  if (!(source == received.source) || !(first.destination<Family>() == received.destination)) {
     path.renumbered = true;
     path.id = fragment_ids_.next<Family>(source, first.destination<Family>());
   }

@@ -378,7 +378,7 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   if (tcp && flow.mode() == service::Mode::fullnat && opening.listener->strip_timestamps) {
     strip_timestamps(view.l4, extra);
   }
-  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, Side::client, extra);
+  pass_on(view, flow, Side::client, extra);
   return Verdict::forwarded(opening.hop);
 }
 

@@ -151,4 +151,11 @@ inline void rewrite(const packet::PacketView& view, const Flow<Family>& flow, Si
   }
 }
 
+// The same of any flow.
+template <class Family>
+inline void pass_on(const packet::PacketView& view, const Flow<Family>& flow, Side from,
+                    packet::ChecksumDelta extra = {}) {
+  flow.one_sided() ? age<Family>(view.l3) : rewrite(view, flow, from, extra);
+}
+
 }  // namespace steelyard::l4

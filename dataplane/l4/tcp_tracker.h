@@ -6,33 +6,10 @@
 #include <cstdint>
 
 #include "dataplane/l4/flow.h"
-#include "dataplane/packet/sequence.h"
-#include "dataplane/packet/view.h"
+#include "dataplane/l4/one_sided.h"
+#include "dataplane/l4/segment.h"
 
 namespace steelyard::l4 {
-
-// The fields of a segment that tracking looks at.
-struct Segment {
-  packet::Sequence sequence;
-  packet::Sequence acknowledgment;
-  std::uint16_t payload = 0;
-  std::uint8_t flags = 0;
-
-  [[nodiscard]] static Segment of(const packet::PacketView& view) {
-    return {{__builtin_bswap32(packet::load<std::uint32_t>(view.l4 + 4))},
-            {__builtin_bswap32(packet::load<std::uint32_t>(view.l4 + 8))},
-            view.tcp_payload,
-            view.tcp_flags};
-  }
-  [[nodiscard]] constexpr bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
-  // The sequence number after the segment; SYN and FIN take one each.
-  [[nodiscard]] packet::Sequence end() const {
-    return sequence + (payload + (has(packet::tcp_flag::syn) ? 1U : 0U) + (has(packet::tcp_flag::fin) ? 1U : 0U));
-  }
-};
-
-// More data than a SYN carries (RFC 7413). Not the data that ours carried: a client retransmits its SYN without.
-inline constexpr std::uint32_t most_syn_data = 1U << 16U;
 
 // Of a segment from the server before its SYN-ACK has passed: does it acknowledge the client's SYN? Only then does the
 // client take it (RFC 9293 section 3.10.7.3); an old connection's answer is not one, nor is a blind guess. Either the
@@ -78,14 +55,6 @@ template <class Family>
   return flow.state() == FlowState::adopted_from_client ? Side::client : Side::server;
 }
 
-// How far a segment may lie from what is known of its connection: more than any window in use here, and a blind guess
-// hits it once in 256 times (RFC 5961 section 1.2 counts in the same way).
-inline constexpr std::uint32_t plausible_distance = 1U << 24U;
-
-[[nodiscard]] constexpr bool is_near(packet::Sequence known, packet::Sequence number) {
-  return distance(known - plausible_distance, number) <= 2 * plausible_distance;
-}
-
 // Could the segment belong to the connection, as far as its sequence number goes?
 template <class Family>
 [[nodiscard]] inline bool is_plausible(const Flow<Family>& flow, Side from, const Segment& segment) {
@@ -104,6 +73,9 @@ template <class Family>
 // The state after `segment`, which is not forwarded yet and whose numbers are still as they came. Updates nothing.
 template <class Family>
 [[nodiscard]] inline FlowState next_state(const Flow<Family>& flow, Side from, const Segment& segment) {
+  if (flow.one_sided()) {
+    return next_state_one_sided(flow, segment);
+  }
   using namespace packet::tcp_flag;
   const FlowState state = flow.state();
   if (segment.has(rst)) {
@@ -156,33 +128,6 @@ template <class Family>
     case FlowState::lingering:
     case FlowState::client_closed:
       break;
-  }
-  return state;
-}
-
-// Does a client's segment in a one-sided flow follow its SYN? The first one, whose data (RFC 7413) may come again, or
-// the last if it has tried anew with another number - or somebody else has, in its name.
-template <class Family>
-[[nodiscard]] inline bool follows_syn(const Flow<Family>& flow, const Segment& segment) {
-  return segment.has(packet::tcp_flag::ack) &&
-         (distance(flow.server_acknowledgment + 1, segment.sequence) < most_syn_data ||
-          segment.sequence == flow.client_sequence_end);
-}
-
-// The same of a one-sided flow: the client's word alone. A reset must be the one that the server takes (RFC 5961
-// section 3.2), since nobody sees whether it did.
-template <class Family>
-[[nodiscard]] inline FlowState next_state_one_sided(const Flow<Family>& flow, const Segment& segment) {
-  using namespace packet::tcp_flag;
-  const FlowState state = flow.state();
-  if (segment.has(rst)) {
-    return segment.sequence == flow.client_sequence_end ? FlowState::lingering : state;
-  }
-  if (segment.has(syn)) {
-    return state;
-  }
-  if (state == FlowState::established || (state == FlowState::syn_sent && follows_syn(flow, segment))) {
-    return segment.has(fin) ? FlowState::client_closed : FlowState::established;
   }
   return state;
 }
@@ -267,51 +212,14 @@ inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
   if (segment.has(packet::tcp_flag::rst)) {
     return;
   }
-  if (flow.state() == FlowState::syn_sent) {
+  if (flow.one_sided()) {
+    remember_one_sided(flow, segment);
+  } else if (flow.state() == FlowState::syn_sent) {
     remember_opening(flow, from, segment);
   } else if (flow.adopted()) {
     remember_adopted(flow, from, segment);
   } else {
     remember_plain(flow, from, segment);
-  }
-}
-
-// The numbers of a client's segment in a one-sided flow. Of the server's numbers is known what the client acknowledges,
-// and of what the server has acknowledged nothing: all, then.
-template <class Family>
-inline void remember_one_sided_plain(Flow<Family>& flow, const Segment& segment) {
-  // What the server has sent bounds no acknowledgment here, so that what comes with it must be plausible.
-  const bool acknowledges = segment.has(packet::tcp_flag::ack) && is_near(flow.client_sequence_end, segment.sequence) &&
-                            distance(flow.client_acknowledgment, segment.acknowledgment) <= plausible_distance;
-  if (distance(flow.client_sequence_end, segment.end()) <= plausible_distance) {
-    flow.client_sequence_end = segment.end();
-    flow.server_acknowledgment = segment.end();
-  }
-  if (acknowledges) {
-    flow.client_acknowledgment = segment.acknowledgment;
-    flow.server_sequence_end = segment.acknowledgment;
-  }
-}
-
-template <class Family>
-inline void remember_one_sided(Flow<Family>& flow, const Segment& segment) {
-  using namespace packet::tcp_flag;
-  if (segment.has(rst)) {
-    return;
-  }
-  if (flow.state() != FlowState::syn_sent) {
-    if (!segment.has(syn)) {
-      remember_one_sided_plain(flow, segment);
-    }
-    return;
-  }
-  if (segment.has(syn)) {
-    flow.client_sequence_end = segment.end();  // server_acknowledgment keeps the first number
-  } else if (follows_syn(flow, segment)) {
-    flow.client_sequence_end = segment.end();
-    flow.server_acknowledgment = segment.end();
-    flow.client_acknowledgment = segment.acknowledgment;
-    flow.server_sequence_end = segment.acknowledgment;
   }
 }
 

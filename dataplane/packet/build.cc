@@ -11,9 +11,6 @@ std::uint16_t be16(std::size_t value) {
   return __builtin_bswap16(static_cast<std::uint16_t>(value));
 }
 
-constexpr std::size_t tcp_header_size = 20;
-constexpr std::size_t icmp_header_size = 8;
-
 struct ErrorHeader {
   std::uint8_t type;
   std::uint8_t code;

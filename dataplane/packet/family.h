@@ -21,6 +21,10 @@ inline void store(void* to, Value value) {
   std::memcpy(to, &value, sizeof value);
 }
 
+[[nodiscard]] inline std::uint16_t load_be16(const void* from) {
+  return __builtin_bswap16(load<std::uint16_t>(from));
+}
+
 struct Ipv4Address {
   std::uint32_t raw = 0;  // network order
   [[nodiscard]] std::span<const std::uint8_t, 4> bytes() const {

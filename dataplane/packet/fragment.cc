@@ -5,15 +5,7 @@
 namespace steelyard::packet {
 namespace {
 
-constexpr std::size_t tcp_header_size = 20;
-constexpr std::size_t udp_header_size = 8;
-constexpr std::size_t fragment_header_size = 8;
 constexpr std::size_t ipv4_id_offset = 4;
-constexpr int max_extension_headers = 6;  // as in parse()
-
-std::uint16_t be16(const std::uint8_t* at) {
-  return __builtin_bswap16(load<std::uint16_t>(at));
-}
 
 void drop(PacketView& view, DropReason reason) {
   view.kind = PacketKind::dropped;
@@ -51,12 +43,12 @@ std::optional<Fragment> fragment_of(const PacketView& view) {
   fragment.length = view.l4_length;
   std::size_t headers = 0;  // that count in the datagram's own length
   if constexpr (Family::is_v6) {
-    const std::uint16_t field = be16(ipv6_header(view) + 2);
+    const std::uint16_t field = load_be16(ipv6_header(view) + 2);
     fragment.offset = field & 0xfff8U;
     fragment.more = (field & 1U) != 0;
     headers = static_cast<std::size_t>(ipv6_header(view) - view.l3) - Ipv6::header_size;
   } else {
-    const std::uint16_t field = be16(view.l3 + 6);
+    const std::uint16_t field = load_be16(view.l3 + 6);
     fragment.offset = (field & 0x1fffU) << 3U;
     fragment.more = (field & 0x2000U) != 0;
     headers = static_cast<std::size_t>(view.l4 - view.l3);
@@ -107,7 +99,7 @@ void turn_into_first(PacketView& view) {
       return drop(view, DropReason::fragment_too_small);
     }
     // The datagram goes on beyond this fragment.
-    if (be16(view.l4 + 4) <= view.l4_length) {
+    if (load_be16(view.l4 + 4) <= view.l4_length) {
       return drop(view, DropReason::l4_header_bad);
     }
   } else {

@@ -7,16 +7,8 @@
 namespace steelyard::packet {
 namespace {
 
-constexpr std::size_t icmp_header_size = 8;
 constexpr std::size_t least_quoted = 8;  // of layer 4 (RFC 792)
-constexpr int max_extension_headers = 6;
-constexpr std::uint8_t hop_by_hop = 0;
-constexpr std::uint8_t fragment = 44;
-constexpr std::uint8_t destination_options = 60;
-
-std::uint16_t be16(const std::uint8_t* at) {
-  return __builtin_bswap16(load<std::uint16_t>(at));
-}
+constexpr std::uint8_t protocol_hop_by_hop = 0;
 
 template <class Family>
 std::uint16_t checksum_of(const PacketView& error) {
@@ -30,7 +22,7 @@ std::uint16_t checksum_of(const PacketView& error) {
 
 // Where layer 4 begins in a quoted IPv4 packet, and what it is; 0 when it does not begin there.
 std::size_t find_l4(const Ipv4& /*family*/, std::span<const std::uint8_t> quote, std::uint8_t& protocol) {
-  if (quote.size() < Ipv4::header_size || quote[0] >> 4U != 4 || (be16(&quote[6]) & 0x1fffU) != 0) {
+  if (quote.size() < Ipv4::header_size || quote[0] >> 4U != 4 || (load_be16(&quote[6]) & 0x1fffU) != 0) {
     return 0;  // a later fragment has no ports
   }
   const std::size_t header = std::size_t{quote[0] & 0x0fU} << 2U;
@@ -44,16 +36,18 @@ std::size_t find_l4(const Ipv6& /*family*/, std::span<const std::uint8_t> quote,
   }
   protocol = quote[6];
   std::size_t at = Ipv6::header_size;
-  for (int count = 0; protocol == hop_by_hop || protocol == destination_options || protocol == fragment; ++count) {
+  for (int count = 0;
+       protocol == protocol_hop_by_hop || protocol == protocol_destination_options || protocol == protocol_fragment;
+       ++count) {
     if (count == max_extension_headers || at + 8 > quote.size()) {
       return 0;
     }
-    const bool is_fragment = protocol == fragment;
-    if (is_fragment && (be16(&quote[at + 2]) & 0xfff8U) != 0) {
+    const bool is_fragment = protocol == protocol_fragment;
+    if (is_fragment && (load_be16(&quote[at + 2]) & 0xfff8U) != 0) {
       return 0;
     }
     protocol = quote[at];
-    at += is_fragment ? 8 : (std::size_t{quote[at + 1]} + 1) << 3U;
+    at += is_fragment ? fragment_header_size : (std::size_t{quote[at + 1]} + 1) << 3U;
   }
   return at;
 }

@@ -53,7 +53,6 @@ template <class Family>
 template <class Family>
 [[nodiscard]] inline bool parse_plain_tcp(std::span<std::uint8_t> first_segment, std::size_t frame_length,
                                           ParseOptions options, PacketView& view) {
-  constexpr std::size_t tcp_header_size = 20;
   constexpr std::size_t headers = Family::header_size + tcp_header_size;
   std::uint8_t* l3 = first_segment.data() + ethernet_header_size;
   if (first_segment.size() < ethernet_header_size + headers || !is_plain_header<Family>(l3, options)) {

@@ -5,21 +5,10 @@
 namespace steelyard::packet {
 namespace {
 
-constexpr std::size_t tcp_header_size = 20;
-constexpr std::size_t udp_header_size = 8;
-constexpr std::size_t icmp_header_size = 8;
-constexpr std::size_t fragment_header_size = 8;
-// RFC 8200 has no limit; what a host needs is two or three. A longer chain is a way to burn our time.
-constexpr int max_extension_headers = 6;
-
 // Results are written in place: a view that is returned and copied costs more than the parsing.
 void drop(PacketView& view, DropReason reason) {
   view.kind = PacketKind::dropped;
   view.drop = reason;
-}
-
-std::uint16_t be16(const std::uint8_t* at) {
-  return __builtin_bswap16(load<std::uint16_t>(at));
 }
 
 // RFC 9293 section 3.10 knows no segment with these flags; scanners and bugs make them.
@@ -54,7 +43,7 @@ void parse_l4(PacketView& view, std::size_t room) {
       if (view.l4_length < udp_header_size || room < udp_header_size) {
         return fail(DropReason::l4_header_bad);
       }
-      const std::size_t length = be16(view.l4 + 4);
+      const std::size_t length = load_be16(view.l4 + 4);
       if (length < udp_header_size || length > view.l4_length) {
         return fail(DropReason::l4_header_bad);
       }
@@ -109,7 +98,7 @@ void parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions optio
     return drop(view, DropReason::ip_header_bad);
   }
   const std::size_t header = std::size_t{l3[0] & 0x0fU} << 2U;
-  const std::size_t total = be16(l3.data() + 2);
+  const std::size_t total = load_be16(l3.data() + 2);
   if (l3[0] >> 4U != 4 || header < Ipv4::header_size || header > l3.size() || total < header || total > length) {
     return drop(view, DropReason::ip_header_bad);
   }
@@ -131,7 +120,7 @@ void parse_v4(std::span<std::uint8_t> l3, std::size_t length, ParseOptions optio
   view.l3_length = static_cast<std::uint16_t>(total);
   view.l4_length = static_cast<std::uint16_t>(total - header);
   view.protocol = l3[9];
-  if ((be16(l3.data() + 6) & 0x3fffU) != 0) {  // more fragments, or an offset
+  if ((load_be16(l3.data() + 6) & 0x3fffU) != 0) {  // more fragments, or an offset
     view.kind = PacketKind::fragment;
     return;
   }
@@ -178,7 +167,7 @@ void parse_v6(std::span<std::uint8_t> l3, std::size_t length, PacketView& view) 
   if (l3.size() < Ipv6::header_size || l3[0] >> 4U != 6) {
     return drop(view, DropReason::ip_header_bad);
   }
-  const std::size_t payload = be16(l3.data() + 4);
+  const std::size_t payload = load_be16(l3.data() + 4);
   if (Ipv6::header_size + payload > length) {
     return drop(view, DropReason::ip_header_bad);
   }
@@ -199,7 +188,7 @@ void parse_v6(std::span<std::uint8_t> l3, std::size_t length, PacketView& view) 
         return drop(view, DropReason::ip_header_bad);
       }
       next = l3[at];
-      const bool atomic = (be16(&l3[at + 2]) & 0xfff9U) == 0;
+      const bool atomic = (load_be16(&l3[at + 2]) & 0xfff9U) == 0;
       at += fragment_header_size;
       if (!atomic) {
         return source == Ipv6Address{} ? drop(view, DropReason::ip_source_bad)
@@ -253,7 +242,7 @@ void parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, Pars
   }
   const auto l3 = first_segment.subspan(ethernet_header_size);
   const std::size_t length = frame_length - ethernet_header_size;
-  switch (be16(first_segment.data() + 12)) {
+  switch (load_be16(first_segment.data() + 12)) {
     case Ipv4::ether_type:
       parse_v4(l3, length, options, view);
       view.contiguous = static_cast<std::uint16_t>(l3.size());

@@ -20,6 +20,14 @@ inline constexpr std::uint8_t protocol_fragment = 44;  // the IPv6 extension hea
 inline constexpr std::uint8_t protocol_icmpv6 = 58;
 inline constexpr std::uint8_t protocol_destination_options = 60;
 
+// Without options.
+inline constexpr std::size_t tcp_header_size = 20;
+inline constexpr std::size_t udp_header_size = 8;
+inline constexpr std::size_t icmp_header_size = 8;
+inline constexpr std::size_t fragment_header_size = 8;  // of IPv6
+// RFC 8200 has no limit; what a host needs is two or three. A longer chain is a way to burn our time.
+inline constexpr int max_extension_headers = 6;
+
 // TCP flag bits (RFC 9293 section 3.1).
 namespace tcp_flag {
 inline constexpr std::uint8_t fin = 0x01;

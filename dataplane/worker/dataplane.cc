@@ -513,6 +513,14 @@ std::uint64_t Dataplane::active(service::BackendId backend) const {
   return sum;
 }
 
+std::uint64_t Dataplane::served(service::BackendId backend) const {
+  std::uint64_t sum = active(backend);
+  for (const auto& worker : per_worker_) {
+    sum += worker->backends[backend.value].client_closed.get();
+  }
+  return sum;
+}
+
 std::uint32_t Dataplane::active(std::size_t worker, service::BackendId backend) const {
   return per_worker_[worker]->active[backend.value].get();
 }

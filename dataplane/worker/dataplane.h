@@ -95,6 +95,9 @@ class Dataplane {
   // Connections of a backend over all workers, as of now.
   [[nodiscard]] std::uint64_t active(service::BackendId backend) const;
   [[nodiscard]] std::uint32_t active(std::size_t worker, service::BackendId backend) const;
+  // Of those, and of the flows of a client that has closed its half, which are no connections any more but would be
+  // cut.
+  [[nodiscard]] std::uint64_t served(service::BackendId backend) const;
   [[nodiscard]] const l4::BackendCounters& backend(std::size_t worker, service::BackendId backend) const;
 
   // Posts a command to a worker. False: its mailbox is full. The command must live until it is done.

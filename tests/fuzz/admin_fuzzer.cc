@@ -5,24 +5,19 @@
 #include <boost/json/serialize.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/admin/request_line.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace steelyard::control;
+using steelyard::fuzz::require;
 
 constexpr std::size_t longest_line = 64;  // small, so that short inputs reach it
-
-void require(bool condition) {
-  if (!condition) {
-    std::abort();
-  }
-}
 
 // All lines up to the end of the bytes or the first line that is too long, which stands as "<too long>".
 std::vector<std::string> lines_of(std::string_view bytes, std::size_t piece) {

@@ -3,22 +3,17 @@
 // printable message, and a configuration equals itself read again.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "control/config/restart.h"
 #include "control/config/validate.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace steelyard::control::config;
-
-void require(bool condition) {
-  if (!condition) {
-    std::abort();
-  }
-}
+using steelyard::fuzz::require;
 
 void check_findings(const ParseResult& result) {
   require(result.config.has_value() == !has_errors(result.diagnostics));

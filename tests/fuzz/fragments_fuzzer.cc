@@ -3,7 +3,6 @@
 // in a table of few places, held or passed. After every step: the table stays within its limits, and no two fragments
 // of a datagram that were let in overlap. At the end every packet that was held has been given back once.
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <set>
@@ -13,6 +12,7 @@
 #include "dataplane/l4/fragment_table.h"
 #include "dataplane/packet/build.h"
 #include "dataplane/packet/fragment.h"
+#include "tests/fuzz/input.h"
 
 namespace steelyard {
 namespace {
@@ -20,30 +20,8 @@ namespace {
 constexpr l4::FragmentLimits limits{.datagrams = 6, .held = 8, .held_a_datagram = 5};
 constexpr packet::HashKey key{{0x0123456789abcdef, 0xfedcba9876543210, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f0}};
 
-void require(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
-
-// Hands out the input; zeros when it is used up.
-class Bytes {
- public:
-  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
-  [[nodiscard]] bool empty() const { return left_ == 0; }
-  std::uint8_t byte() {
-    if (left_ == 0) {
-      return 0;
-    }
-    --left_;
-    return *data_++;
-  }
-  std::uint16_t word() { return static_cast<std::uint16_t>(byte() << 8U | byte()); }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t left_;
-};
+using fuzz::Bytes;
+using fuzz::require;
 
 template <class Family>
 class Datagrams final : public l4::FragmentOutput {

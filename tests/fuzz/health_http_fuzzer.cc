@@ -5,14 +5,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 
 #include "healthcheck/http_answer.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace steelyard::healthcheck;
+using steelyard::fuzz::require;
 
 // The next size of a piece: a small linear congruential generator, so that the input alone decides.
 std::size_t next_piece(std::uint32_t& state) {
@@ -28,11 +29,6 @@ HttpAnswer::Verdict judge_in_pieces(HttpAnswer reader, std::span<const char> ans
     answer = answer.subspan(piece);
   }
   return reader.finish();
-}
-
-void require(bool condition) {
-  if (!condition)
-    std::abort();
 }
 
 }  // namespace

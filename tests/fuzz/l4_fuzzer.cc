@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -16,6 +15,7 @@
 #include "dataplane/packet/checksum.h"
 #include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/plain_tcp.h"
+#include "tests/fuzz/input.h"
 
 namespace steelyard {
 namespace {
@@ -23,30 +23,8 @@ namespace {
 constexpr std::size_t flows = 64;
 constexpr std::uint64_t second = 1'000'000'000;
 
-void require(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
-
-// Hands out the input; zeros when it is used up.
-class Bytes {
- public:
-  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
-  [[nodiscard]] bool empty() const { return left_ == 0; }
-  std::uint8_t byte() {
-    if (left_ == 0) {
-      return 0;
-    }
-    --left_;
-    return *data_++;
-  }
-  std::uint16_t word() { return static_cast<std::uint16_t>(byte() << 8U | byte()); }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t left_;
-};
+using fuzz::Bytes;
+using fuzz::require;
 
 class Nowhere final : public l4::BalancerOutput, public neighbor::NeighborOutput {
  public:

@@ -87,6 +87,14 @@ TYPED_TEST(DirectReturn, AClientThatHasClosedCountsNoMoreAndIsForwardedOn) {
   connection.client_data(0, fin | ack);
   EXPECT_EQ(this->state(world), FlowState::client_closed);
   EXPECT_EQ(world.active(), 0U);
+  const auto forwarded_on = [&] {
+    std::uint32_t sum = 0;
+    for (const service::Server& server : world.listener(this->dr_tcp).servers) {
+      sum += world.backend(server.id).client_closed.get();
+    }
+    return sum;
+  };
+  EXPECT_EQ(forwarded_on(), 1U);
   for (int minute = 0; minute < 5; ++minute) {  // a long answer
     world.pass(60s);
     connection.server_next = connection.server_next + 100'000;
@@ -96,6 +104,7 @@ TYPED_TEST(DirectReturn, AClientThatHasClosedCountsNoMoreAndIsForwardedOn) {
   EXPECT_THAT(world.flows(), IsEmpty());
   EXPECT_THAT(world.sent(), IsEmpty()) << "it may well have ended in order";
   EXPECT_EQ(world.active(), 0U);
+  EXPECT_EQ(forwarded_on(), 0U);
 }
 
 TYPED_TEST(DirectReturn, APortThatIsUsedAgainIsANewConnection) {

@@ -213,6 +213,16 @@ TEST_F(Datagrams, AFirstFragmentThatWasAwayIsKnownAgain) {
   EXPECT_EQ(refused(1, piece(72, 160)), DropReason::fragment_overlap) << "and taken down anew";
 }
 
+TEST_F(Datagrams, AFirstFragmentThatComesBackToAnotherOneCondemnsTheDatagram) {
+  const std::uint64_t hash = packet::hash(key, datagram(1));
+  EXPECT_FALSE(table_.admit(datagram(1), hash, piece(0, 80), now_).refused);
+  table_.clear(DropReason::fragment_timed_out);  // it gave way while its first fragment was away
+  EXPECT_FALSE(table_.admit(datagram(1), hash, piece(0, 40), now_).refused);
+  EXPECT_FALSE(table_.admit(datagram(1), hash, piece(40, 160), now_).refused);
+  EXPECT_EQ(table_.readmit(datagram(1), hash, piece(0, 80), now_).refused, DropReason::fragment_overlap);
+  EXPECT_EQ(refused(1, piece(160, 240)), DropReason::fragment_overlap);
+}
+
 TEST_F(Datagrams, WhatWaitsIsGivenBackAtTheEnd) {
   {
     Table table({}, *this);

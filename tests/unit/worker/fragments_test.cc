@@ -184,11 +184,39 @@ TYPED_TEST(FragmentsOfFlows, TwoClientsDatagramsWithOneIdentificationDoNotMeetAt
   EXPECT_NE(ids[0], ids[1]);
 }
 
-TYPED_TEST(FragmentsOfFlows, ASendersNumberStaysWhereItsAddressDoes) {
+// One server may be behind both services that it talks to.
+TYPED_TEST(FragmentsOfFlows, TwoDatagramsOfAClientWithOneIdentificationDoNotMeetAtTheServer) {
   Stand stand;
-  this->receive(stand, wan, this->fragments(test::datagram_port, 4'000, 99), 1);
-  for (const Frame& frame : stand.sent(lan)) {
-    EXPECT_EQ(test::Piece<TypeParam>::of(frame).id, 99u);
+  std::vector<std::uint32_t> ids;
+  for (std::uint16_t client_port = 4'000; client_port < 4'002; ++client_port) {
+    this->receive(stand, wan, this->fragments(test::datagram_port, client_port, 99), 1);
+    const auto sent = stand.sent(lan);
+    ASSERT_THAT(sent, SizeIs(3));
+    ids.push_back(test::Piece<TypeParam>::of(sent[0]).id);
+  }
+  EXPECT_NE(ids[0], ids[1]);
+}
+
+TYPED_TEST(FragmentsOfFlows, ADirectServerGetsWhatTheClientHasSentByItsLinkAddress) {
+  for (const Order order : {Order::sent, Order::reversed}) {
+    Stand stand;
+    auto frames = this->fragments(test::direct_datagram_port, 4'000, 99);
+    this->receive(stand, wan, in_order(frames, order), 1);
+    auto sent = stand.sent(lan);
+    ASSERT_THAT(sent, SizeIs(3));
+    const auto server = test::to_mac(sent[0]);
+    EXPECT_THAT(server, ::testing::AnyOf(test::host_mac(lan, 1), test::host_mac(lan, 2)));
+    for (const Frame& frame : sent) {
+      EXPECT_EQ(test::to_mac(frame), server);
+      EXPECT_EQ(test::Piece<TypeParam>::of(frame).id, 99u);
+    }
+    const Frame whole = this->datagram(test::direct_datagram_port, 4'000);
+    auto joined = join<TypeParam>(sent);
+    ASSERT_TRUE(joined);
+    EXPECT_TRUE(joined->checksums_right());
+    EXPECT_EQ(this->tuple_of(*joined), this->tuple_of(whole));
+    EXPECT_EQ(this->data_of(*joined), this->data_of(whole));
+    EXPECT_EQ(stand.all_drops(), 0u);
   }
 }
 

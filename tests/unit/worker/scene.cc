@@ -26,9 +26,10 @@ std::vector<std::shared_ptr<service::Listener>> listeners_of(std::size_t workers
     service::Mode mode;
   };
   std::vector<std::shared_ptr<service::Listener>> listeners;
-  for (const Kind kind : {Kind{nat_port, service::Mode::nat}, Kind{fullnat_port, service::Mode::fullnat},
-                          Kind{persistent_port, service::Mode::nat}, Kind{datagram_port, service::Mode::nat},
-                          Kind{fullnat_datagram_port, service::Mode::fullnat}}) {
+  for (const Kind kind :
+       {Kind{nat_port, service::Mode::nat}, Kind{fullnat_port, service::Mode::fullnat},
+        Kind{persistent_port, service::Mode::nat}, Kind{datagram_port, service::Mode::nat},
+        Kind{fullnat_datagram_port, service::Mode::fullnat}, Kind{direct_datagram_port, service::Mode::dr}}) {
     auto listener = std::make_shared<service::Listener>();
     listener->id = {static_cast<std::uint16_t>(first_id + listeners.size())};
     listener->key = {model_address(Scene<Family>::vip), kind.port,
@@ -38,7 +39,7 @@ std::vector<std::shared_ptr<service::Listener>> listeners_of(std::size_t workers
     listener->servers_generation = 1;
     for (const char* server : {Scene<Family>::server, Scene<Family>::other_server}) {
       listener->servers.push_back({model_address(server),
-                                   server_port,
+                                   service::is_one_sided(kind.mode) ? kind.port : server_port,
                                    100,
                                    {listener->id.value * 2U + static_cast<std::uint32_t>(listener->servers.size())}});
     }
@@ -63,6 +64,9 @@ std::shared_ptr<service::Snapshot> make_snapshot(std::size_t workers) {
     for (const auto& listener : listeners) {
       entries.push_back({listener->key, listener->id});
       snapshot->listeners.push_back(listener);
+      if (service::is_one_sided(listener->mode)) {
+        continue;
+      }
       for (const service::Server& server : listener->servers) {
         endpoints.push_back({server.address, server.port, listener->key.protocol});
       }
