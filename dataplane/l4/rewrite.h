@@ -9,37 +9,12 @@
 #include <span>
 
 #include "dataplane/l4/flow.h"
+#include "dataplane/l4/tcp_options.h"
 #include "dataplane/l4/tcp_tracker.h"
 #include "dataplane/packet/checksum.h"
 #include "dataplane/packet/view.h"
 
 namespace steelyard::l4 {
-
-// TCP options (RFC 9293 section 3.1, RFC 7323 section 3.2, RFC 2018 section 3).
-namespace tcp_option {
-inline constexpr std::uint8_t end = 0;
-inline constexpr std::uint8_t no_operation = 1;
-inline constexpr std::uint8_t sack = 5;
-inline constexpr std::uint8_t timestamps = 8;
-}  // namespace tcp_option
-
-// Calls `visit(kind, option)` for every well-formed option, `option` covering kind and length bytes too. Stops at the
-// first malformed one: what cannot be read is passed on as it is.
-template <class Visit>
-inline void for_each_option(std::uint8_t* tcp, Visit&& visit) {
-  std::span<std::uint8_t> rest{tcp + 20, (std::size_t{tcp[12]} >> 4U << 2U) - 20};
-  while (!rest.empty() && rest[0] != tcp_option::end) {
-    if (rest[0] == tcp_option::no_operation) {
-      rest = rest.subspan(1);
-      continue;
-    }
-    if (rest.size() < 2 || rest[1] < 2 || rest[1] > rest.size()) {
-      return;
-    }
-    visit(rest[0], rest.first(rest[1]));
-    rest = rest.subspan(rest[1]);
-  }
-}
 
 // Adds `delta` to the 32-bit number at `at`, which may stand at an odd offset of the segment.
 inline void shift_number(const std::uint8_t* segment, std::uint8_t* at, std::uint32_t delta,
@@ -53,23 +28,6 @@ inline void shift_number(const std::uint8_t* segment, std::uint8_t* at, std::uin
     // At an odd offset each byte counts for the other half of its word (RFC 1071 section 2 B).
     checksum.replace(__builtin_bswap32(before), __builtin_bswap32(after));
   }
-}
-
-// Replaces the timestamps option of a SYN by no-operations: without it the server judges a reused local port by
-// sequence numbers alone, and those we keep growing.
-inline void strip_timestamps(std::uint8_t* tcp, packet::ChecksumDelta& checksum) {
-  for_each_option(tcp, [&](std::uint8_t kind, std::span<std::uint8_t> option) {
-    if (kind != tcp_option::timestamps) {
-      return;
-    }
-    for (std::uint8_t& byte : option) {
-      const auto offset = static_cast<std::size_t>(&byte - tcp);
-      std::uint8_t* word = tcp + (offset & ~std::size_t{1});
-      const auto before = packet::load<std::uint16_t>(word);
-      byte = tcp_option::no_operation;
-      checksum.replace(before, packet::load<std::uint16_t>(word));
-    }
-  });
 }
 
 // The numbers in a segment that full NAT has moved.

@@ -136,6 +136,26 @@ TYPED_TEST(Rewrite, StrippedTimestampsLeaveARightChecksumAtEveryOffset) {
   }
 }
 
+TYPED_TEST(Rewrite, ALoweredSegmentSizeLeavesARightChecksumAtEveryOffset) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 2'000; ++round) {
+    const auto flow = this->random_flow(random, FlowState::syn_sent);
+    const auto offered = static_cast<std::uint16_t>(random());
+    const auto most = static_cast<std::uint16_t>(random());
+    const std::size_t behind = random() % 6;
+    Bytes options(behind, tcp_option::no_operation);
+    test::append(options, Bytes{tcp_option::maximum_segment_size, 4, static_cast<std::uint8_t>(offered >> 8U),
+                                static_cast<std::uint8_t>(offered), 3, 3, 7});
+    options.resize((options.size() + 3) / 4 * 4);
+    Frame frame = test::tcp(flow.client_side(), {.sequence = {7}, .flags = syn, .options = options});
+    packet::ChecksumDelta lowered;
+    lower_segment_size(frame.l4().data(), most, lowered);
+    rewrite(frame.parse(), flow, Side::client, lowered);
+    ASSERT_TRUE(frame.checksums_right()) << round;
+    ASSERT_EQ(packet::load_be16(&frame.l4()[20 + behind + 2]), std::min(offered, most));
+  }
+}
+
 // A server's reset without ACK has no acknowledgment to move (RFC 9293 section 3.1: the field is not significant).
 TYPED_TEST(Rewrite, AnAcknowledgmentThatIsNoneStays) {
   std::mt19937 random(5);
