@@ -94,7 +94,7 @@ void picks(service::Scheduler kind, const std::string& name) {
 void run() {
   Machine machine(nic::Hugepages::off, memory_mib, packets_a_workload);
   const std::array modes{std::pair{service::Mode::nat, "nat"}, std::pair{service::Mode::fullnat, "fullnat"},
-                         std::pair{service::Mode::dr, "dr"}};
+                         std::pair{service::Mode::dr, "dr"}, std::pair{service::Mode::tunnel, "tunnel"}};
   for (const auto& [mode, word] : modes) {
     const std::string name = word;
     established<packet::Ipv4>(machine, mode, name + "_ipv4");

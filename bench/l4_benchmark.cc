@@ -163,8 +163,8 @@ void add_cases(Machine& machine, const std::string& family) {
     const char* name;
     service::Mode mode;
   };
-  for (const Mode& mode :
-       {Mode{"nat", service::Mode::nat}, Mode{"fullnat", service::Mode::fullnat}, Mode{"dr", service::Mode::dr}}) {
+  for (const Mode& mode : {Mode{"nat", service::Mode::nat}, Mode{"fullnat", service::Mode::fullnat},
+                           Mode{"dr", service::Mode::dr}, Mode{"tunnel", service::Mode::tunnel}}) {
     for (const std::size_t flows : {1'000UL, 1'000'000UL, 10'000'000UL}) {
       // Short passes need more of them for a median that stands still.
       const std::int64_t passes = flows == 1'000 ? 2'001 : 31;

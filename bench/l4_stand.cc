@@ -93,10 +93,12 @@ Stand<Family>::Stand(Machine& machine, const StandPlan& plan)
       table_bytes_(l4::FlowTable<Family>::memory_needed(capacity_)),
       full_nat_(plan.mode == service::Mode::fullnat),
       direct_(service::is_one_sided(plan.mode)),
+      tunnel_(plan.mode == service::Mode::tunnel),
       memory_(allocate(table_bytes_)),
       other_memory_(allocate(l4::FlowTable<packet::Ipv6>::memory_needed(smallest_table))),
       choices_(plan.established) {
   backends_.commit(servers);
+  tunnels_.commit(servers);
   active_.commit(servers);
   others_.commit(servers);
   schedulers_.commit(2);
@@ -182,6 +184,9 @@ worker::WorkerSetup Stand<Family>::make_setup() {
   balancer.local_addresses = setup.local_addresses;
   balancer.persistence = {&persistence_};
   balancer.backends = &backends_;
+  balancer.tunnels = &tunnels_;
+  balancer.path_mtus = &path_mtus_;
+  balancer.tunnel_ports = {{link.mtu, {own}}};
   balancer.active = &active_;
   balancer.schedulers = &schedulers_;
   balancer.others = &others_;
@@ -366,7 +371,18 @@ std::size_t Stand<Family>::count_wrong(std::span<rte_mbuf* const> packets) const
   std::size_t wrong = 0;
   for (const rte_mbuf* packet : packets) {
     auto* frame = rte_pktmbuf_mtod(packet, std::uint8_t*);
-    const packet::PacketView view = packet::parse({frame, packet->data_len}, packet->pkt_len, {});
+    packet::PacketView view = packet::parse({frame, packet->data_len}, packet->pkt_len, {});
+    if (tunnel_) {
+      const std::uint32_t end = number_of(view.destination<Family>());
+      const bool whole = view.kind == packet::PacketKind::other_ip && std::memcmp(frame, mac_of(end).data(), 6) == 0;
+      // The Ethernet header that the inner packet had still stands where the outer packet ends.
+      const auto inner = std::span(frame, packet->data_len).subspan(Family::header_size);
+      packet::store(inner.data() + 12, __builtin_bswap16(Family::ether_type));
+      view = packet::parse(inner, inner.size(), {});
+      wrong +=
+          whole && view.kind == packet::PacketKind::l4 && number_of(view.destination<Family>()) == host::vip ? 0 : 1;
+      continue;
+    }
     const bool parsed = view.kind == packet::PacketKind::l4;
     const bool summed = parsed && packet::l4_checksum<Family>(view.source<Family>(), view.destination<Family>(),
                                                               view.protocol, {view.l4, view.l4_length}) == 0;

@@ -126,10 +126,13 @@ class Stand {
   std::size_t table_bytes_;
   bool full_nat_;
   bool direct_;  // one-sided
+  bool tunnel_;
   std::unique_ptr<std::byte, FreeMemory> memory_;
   std::unique_ptr<std::byte, FreeMemory> other_memory_;  // of the other family, without flows
   packet::HashKey key_{{0x243f6a8885a308d3U, 0x13198a2e03707344U, 0xa4093822299f31d0U, 0x082efa98ec4e6c89U}};
   service::StableArray<l4::BackendCounters> backends_{service::max_backends};
+  service::StableArray<l4::TunnelEnd> tunnels_{service::max_backends};
+  l4::PathMtuTable path_mtus_{key_};
   service::StableArray<service::Gauge> active_{service::max_backends};
   service::StableArray<service::Gauge> others_{service::max_backends};
   service::StableArray<schedule::Scheduler> schedulers_{service::max_listeners + 1};

@@ -15,7 +15,7 @@ GOALS = [
     (r"^established/nat/ipv4/1000000$", "ratio", 6.0),
     (r"^established/nat/ipv4/10000000$", "ratio", 6.0),
     (r"^established/nat/ipv4/10000000$", "ns", 150.0),
-    (r"^established/dr/", "of nat", 0.8),
+    (r"^established/(dr|tunnel)/", "of nat", 0.8),
     (r"^new_flow/.*/wrr$", "ns", 600.0),
     (r"^pick/wrr/100$", "ns", 60.0),
     (r"^pick/wrr/10000$", "ns", 200.0),

@@ -102,6 +102,8 @@ std::string_view to_string(Mode mode) {
       return "fullnat";
     case Mode::dr:
       return "dr";
+    case Mode::tunnel:
+      return "tunnel";
   }
   return "?";
 }

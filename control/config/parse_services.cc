@@ -16,8 +16,7 @@ namespace {
 constexpr std::array protocol_choices{Choice<Protocol>{"tcp", Protocol::tcp}, Choice<Protocol>{"udp", Protocol::udp}};
 constexpr std::array<std::string_view, 2> later_protocols{"http", "https"};
 constexpr std::array mode_choices{Choice<Mode>{"nat", Mode::nat}, Choice<Mode>{"fullnat", Mode::fullnat},
-                                  Choice<Mode>{"dr", Mode::dr}};
-constexpr std::array<std::string_view, 1> later_modes{"tunnel"};
+                                  Choice<Mode>{"dr", Mode::dr}, Choice<Mode>{"tunnel", Mode::tunnel}};
 constexpr std::array scheduler_choices{Choice<Scheduler>{"wrr", Scheduler::wrr},
                                        Choice<Scheduler>{"wlc", Scheduler::wlc}, Choice<Scheduler>{"rr", Scheduler::rr},
                                        Choice<Scheduler>{"sch", Scheduler::sch},
@@ -201,7 +200,7 @@ Listener read_listener(const Node& node, Report& report) {
     listener.port = static_cast<std::uint16_t>(read_integer(*port, "`port`", any_port, report).value_or(0));
   }
   map.choice("status", listener.running, listener_status_choices);
-  const bool has_mode = map.choice("mode", listener.mode, mode_choices, later_modes);
+  const bool has_mode = map.choice("mode", listener.mode, mode_choices);
   map.choice("scheduler", listener.scheduler, scheduler_choices, later_schedulers);
   read_servers_of_listener(map, listener);
   read_timing_of_listener(map, listener);

@@ -54,4 +54,7 @@ struct ServerSet {
 // The sets of every listener whose servers are known; listeners with unknown groups are left out.
 [[nodiscard]] std::vector<ServerSet> server_sets(const Config& config);
 
+// validate_one_sided.cc: those behind listeners of modes `dr` and `tunnel`.
+void check_one_sided(const Config& config, const ServerSet& set, Report& report);
+
 }  // namespace steelyard::control::config

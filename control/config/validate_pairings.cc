@@ -63,13 +63,16 @@ void check_families(const ServerSet& set, Report& report) {
     }
   }
   for (const ListenerRef& ref : set.listeners) {
+    if (ref.listener->mode == Mode::tunnel) {
+      continue;  // the outer header is of the server's family
+    }
     const bool v4 = ref.balancer->address.is_v4();
     const Server* stranger = example[v4 ? 0 : 1];
     if (stranger != nullptr && !ref.balancer->address.is_unspecified()) {
-      report.error(ref.listener->server_group_at, ref.text() + " is IPv" + (v4 ? "4" : "6") + ", but server " +
-                                                      stranger->address.to_string() + " (" + in_line(stranger->at) +
-                                                      ") of " + set.label + " is IPv" + (v4 ? "6" : "4") +
-                                                      "; allowed: servers of the listener's address family");
+      report.error(ref.listener->server_group_at,
+                   ref.text() + " is IPv" + (v4 ? "4" : "6") + ", but server " + stranger->address.to_string() + " (" +
+                       in_line(stranger->at) + ") of " + set.label + " is IPv" + (v4 ? "6" : "4") +
+                       "; allowed: servers of the listener's address family, or mode tunnel");
     }
   }
 }
@@ -81,32 +84,6 @@ void check_loops(const ServerSet& set, const ListenerKeys& keys, Report& report)
       report.error(server.at, "server " + endpoint_text(key.address, key.port) + " is itself the " +
                                   found->second.text() + " in " + in_line(found->second.listener->at) +
                                   ": a loop; allowed: an endpoint that is no listener");
-    }
-  }
-}
-
-// In `dr` mode a packet reaches the server as the client has sent it, by the server's link address alone.
-void check_direct_return(const Config& config, const ServerSet& set, Report& report) {
-  const auto direct =
-      std::ranges::find_if(set.listeners, [](const ListenerRef& ref) { return ref.listener->mode == Mode::dr; });
-  if (direct == set.listeners.end()) {
-    return;
-  }
-  for (const Server& server : set.servers) {
-    if (!server.address.is_unspecified() && !connected_port(config, server.address)) {
-      report.error(server.at, "server " + server.address.to_string() + " of " + direct->text() +
-                                  " is on no network of a port: mode dr reaches servers by their link addresses; "
-                                  "allowed: a server on a connected network, or another mode");
-    }
-    for (const ListenerRef& ref : set.listeners) {
-      const std::uint16_t port = set.endpoint(server).port;
-      if (ref.listener->mode == Mode::dr && ref.listener->port != 0 && port != 0 && port != ref.listener->port) {
-        report.error(set.port == 0 ? server.at : ref.listener->server_group_at,
-                     "server " + endpoint_text(server.address, port) + " of " + ref.text() +
-                         " has another port than the listener: mode dr changes no ports; allowed: port " +
-                         std::to_string(ref.listener->port));
-        break;
-      }
     }
   }
 }
@@ -349,7 +326,7 @@ void check_server_sets(const Config& config, const ListenerKeys& keys, Report& r
   for (const ServerSet& set : sets) {
     check_families(set, report);
     check_loops(set, keys, report);
-    check_direct_return(config, set, report);
+    check_one_sided(config, set, report);
     warn_of_idle_set(set, report);
     endpoints.add(set);
     networks.add(set);

@@ -102,6 +102,7 @@ Accounting::Named flow_counters(const l4::BalancerCounters& counters) {
           {"resets_sent", counters.resets_sent.get()},
           {"unreachables_sent", counters.unreachables_sent.get()},
           {"errors_translated", counters.errors_translated.get()},
+          {"tunnel_errors", counters.tunnel_errors.get()},
           {"persistence_hits", counters.persistence_hits.get()},
           {"persistence_asked_home", counters.persistence_asked_home.get()},
           {"redispatched", counters.redispatched.get()},
@@ -268,6 +269,7 @@ json::value stats(const Runtime& runtime) {
                                    {"datagrams_tracked", worker.packets().datagrams_tracked.get()},
                                    {"echo_replies", worker.packets().echo_replies.get()},
                                    {"too_big_sent", worker.packets().too_big_sent.get()},
+                                   {"split", worker.packets().split.get()},
                                    {"address_conflicts", worker.packets().address_conflicts.get()},
                                    {"flows", to_json(flow_counters(worker.balancer_counters()))},
                                    {"turns", turns_to_json(worker.turns())}});

@@ -105,7 +105,7 @@ Verdict Balancer::adopt(packet::PacketView& view, const packet::Tuple<Family>& c
   if (!both_sides_free<Family>(opening)) {
     return Verdict::dropped(DropReason::no_flow);
   }
-  const auto& towards = from == Side::client ? flow.server : flow.client;
+  const service::Address towards = way_to(flow, opposite(from));
   const auto hop = next_hop(towards);
   if (!hop) {
     return Verdict::dropped(why_no_hop(towards));
@@ -116,7 +116,7 @@ Verdict Balancer::adopt(packet::PacketView& view, const packet::Tuple<Family>& c
   }
   remember_first_seen(flow, from, Segment::of(view));
   count_connection<Family>(opening, true);
-  return {Verdict::Kind::opening, {}, {}, {}, {}};
+  return {.kind = Verdict::Kind::opening};
 }
 
 // Nobody else has a tuple of the flow, and there is no other server to go to.

@@ -34,6 +34,8 @@ Balancer::Balancer(const BalancerSetup& setup)
       schedulers_(*setup.schedulers),
       persistence_(setup.persistence),
       backends_(*setup.backends),
+      tunnels_(*setup.tunnels),
+      path_mtus_(*setup.path_mtus),
       active_(*setup.active),
       others_(*setup.others),
       others_version_(*setup.others_version),
@@ -41,7 +43,21 @@ Balancer::Balancer(const BalancerSetup& setup)
       output_(*setup.output),
       fragment_ids_(setup.key, setup.worker.value, static_cast<std::uint32_t>(setup.workers)),
       reset_limit_(resets_per_second, resets_per_second / 10),
-      unreachable_limit_(unreachables_per_second, unreachables_per_second / 10) {}
+      unreachable_limit_(unreachables_per_second, unreachables_per_second / 10) {
+  const auto add = [](auto& lists, const service::Address& address) {
+    lists[address.is_v4() ? 0 : 1].push_back(address);
+  };
+  for (const service::Address& address : setup.local_addresses) {
+    add(tunnel_sources_, address);
+  }
+  for (const TunnelPort& port : setup.tunnel_ports) {
+    port_mtus_.push_back(port.mtu);
+    port_sources_.emplace_back();
+    for (const service::Address& address : port.addresses) {
+      add(port_sources_.back(), address);
+    }
+  }
+}
 
 template <class Family>
 Verdict Balancer::begin(packet::PacketView& view, std::uint64_t hash, Opening<Family>& opening) {
@@ -88,11 +104,10 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
   }
   const neighbor::HopIndex hop = hop_of<Family>(flow, opposite(from));
   if (hop == neighbor::HopIndex{}) [[unlikely]] {
-    return Verdict::dropped(why_no_hop(from == Side::client ? flow.server : flow.client));
+    return Verdict::dropped(why_no_hop(way_to(flow, opposite(from))));
   }
   backends_[flow.backend].count(from, view.l3_length);
-  pass_on(view, flow, from, extra);
-  return Verdict::forwarded(hop);
+  return send_on(view, flow, from, hop, extra);
 }
 
 // The cached next hop towards one side, looked up when there is none yet. A hop that is cached was reachable once, so
@@ -103,7 +118,7 @@ neighbor::HopIndex Balancer::hop_of(Flow<Family>& flow, Side towards) {
   if (cached != 0) [[likely]] {
     return {cached};
   }
-  const auto hop = next_hop(towards == Side::server ? flow.server : flow.client);
+  const auto hop = next_hop(way_to(flow, towards));
   if (hop && neighbors_[*hop].reachable) {
     cached = hop->value;
   }
@@ -197,23 +212,19 @@ void Balancer::change_state(FlowIndex index, FlowState next, Side from) {
   }
 }
 
-template <class Address>
-std::optional<neighbor::HopIndex> Balancer::next_hop(const Address& destination) {
-  const service::Address address = to_service(destination);
+std::optional<neighbor::HopIndex> Balancer::next_hop(const service::Address& destination) {
   for (const service::Route& route : snapshot_->routes) {
-    if (route.destination.contains(address)) {
-      const service::Address& via = route.on_link ? address : route.gateway;
+    if (route.destination.contains(destination)) {
+      const service::Address& via = route.on_link ? destination : route.gateway;
       return neighbors_.find(packet::load<neighbor::IpKey>(via.v6().data()), route.port.value, now_ns_);
     }
   }
   return std::nullopt;
 }
 
-template <class Address>
-DropReason Balancer::why_no_hop(const Address& destination) const {
-  const service::Address address = to_service(destination);
+DropReason Balancer::why_no_hop(const service::Address& destination) const {
   const bool routed = std::ranges::any_of(
-      snapshot_->routes, [&](const service::Route& route) { return route.destination.contains(address); });
+      snapshot_->routes, [&](const service::Route& route) { return route.destination.contains(destination); });
   return routed ? DropReason::neighbor_table_full : DropReason::no_route;
 }
 
@@ -225,9 +236,5 @@ template Verdict Balancer::on_hit<packet::Ipv4>(packet::PacketView&, FlowIndex, 
 template Verdict Balancer::on_hit<packet::Ipv6>(packet::PacketView&, FlowIndex, Side, Opening<packet::Ipv6>&);
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv4>(Flow<packet::Ipv4>&, Side);
 template neighbor::HopIndex Balancer::hop_of<packet::Ipv6>(Flow<packet::Ipv6>&, Side);
-template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv4Address>(const packet::Ipv4Address&);
-template std::optional<neighbor::HopIndex> Balancer::next_hop<packet::Ipv6Address>(const packet::Ipv6Address&);
-template DropReason Balancer::why_no_hop<packet::Ipv4Address>(const packet::Ipv4Address&) const;
-template DropReason Balancer::why_no_hop<packet::Ipv6Address>(const packet::Ipv6Address&) const;
 
 }  // namespace steelyard::l4

@@ -16,9 +16,11 @@
 #include "dataplane/l4/flow_table.h"
 #include "dataplane/l4/fragment_path.h"
 #include "dataplane/l4/local_ports.h"
+#include "dataplane/l4/path_mtu.h"
 #include "dataplane/l4/persistence.h"
 #include "dataplane/l4/rate_limit.h"
 #include "dataplane/l4/tcp_tracker.h"
+#include "dataplane/l4/tunnel.h"
 #include "dataplane/neighbor/neighbor_table.h"
 #include "dataplane/packet/build.h"
 #include "dataplane/packet/view.h"
@@ -54,16 +56,27 @@ struct Verdict {
     ask_home,   // `worker` decides which server the client gets, and returns the packet to us
     return_to,  // decided: `backend` is for the packet that `worker` sent us
     unclaimed,  // neither a flow nor a service of ours
+    split,      // rewritten; send it to `hop` in pieces of at most `mtu` bytes
+    too_big,    // untouched; tell its sender that `mtu` bytes go on, and drop it
+    consumed,   // it was for us, and has been read
   };
   Kind kind = Kind::drop;
   packet::DropReason reason = packet::DropReason::unmatched;
-  neighbor::HopIndex hop;
-  service::WorkerId worker;
-  service::BackendId backend;
+  neighbor::HopIndex hop = {};
+  service::WorkerId worker = {};
+  service::BackendId backend = {};
+  std::uint16_t mtu = 0;
+  std::uint8_t grown = 0;  // bytes by which the frame begins earlier than it did, at most most_grown
 
-  static Verdict dropped(packet::DropReason reason) { return {Kind::drop, reason, {}, {}, {}}; }
-  static Verdict forwarded(neighbor::HopIndex hop) { return {Kind::forward, {}, hop, {}, {}}; }
-  static Verdict handed_off(service::WorkerId worker) { return {Kind::hand_off, {}, {}, worker, {}}; }
+  static Verdict dropped(packet::DropReason reason) { return {.kind = Kind::drop, .reason = reason}; }
+  static Verdict forwarded(neighbor::HopIndex hop) { return {.kind = Kind::forward, .hop = hop}; }
+  static Verdict handed_off(service::WorkerId worker) { return {.kind = Kind::hand_off, .worker = worker}; }
+};
+
+// What forward_known() has done with a packet.
+struct Forwarded {
+  neighbor::HopIndex hop = {};  // 0: nothing
+  std::uint8_t grown = 0;       // as in Verdict
 };
 
 // What the balancer asks of its worker besides the verdicts. Slow path only.
@@ -72,6 +85,13 @@ class BalancerOutput {
   virtual ~BalancerOutput() = default;
   // Sends an IP packet that the balancer has built. False: there was no buffer.
   virtual bool send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) = 0;
+};
+
+// What tunnels need to know of a port. Our own addresses on it are the sources of outer headers when the pool of local
+// addresses has none of the family.
+struct TunnelPort {
+  std::uint16_t mtu = 1500;
+  std::vector<service::Address> addresses;
 };
 
 // What a worker's balancer is made of; everything referred to outlives it.
@@ -93,6 +113,9 @@ struct BalancerSetup {
   PortRange local_ports;
   std::vector<PersistenceTable*> persistence;                 // by worker
   service::StableArray<BackendCounters>* backends = nullptr;  // this worker's, by BackendId
+  service::StableArray<TunnelEnd>* tunnels = nullptr;         // the same
+  PathMtuTable* path_mtus = nullptr;                          // all workers'
+  std::vector<TunnelPort> tunnel_ports;                       // by PortIndex
   service::StableArray<service::Gauge>* active = nullptr;     // this worker's connections that have not ended, as well
   service::StableArray<schedule::Scheduler>* schedulers = nullptr;  // this worker's, by ListenerId
   // Connections that the other workers have, by BackendId, summed by control every 10 ms or sooner.
@@ -107,11 +130,15 @@ class Balancer {
   explicit Balancer(const BalancerSetup& setup);
 
   // The configuration to decide new flows by; valid until the next call.
-  void set_snapshot(const service::Snapshot* snapshot) { snapshot_ = snapshot; }
+  void set_snapshot(const service::Snapshot* snapshot) {
+    snapshot_ = snapshot;
+    ++snapshots_;
+  }
   // The time of this burst, nanoseconds since a point that all workers share.
   void set_time(std::uint64_t now_ns) {
     now_ns_ = now_ns;
     tick_ = Tick{now_ns / (1'000'000'000U / Tick::per_second)};
+    tunnels_version_ = snapshots_ + path_mtus_.version(now_ns);
   }
 
   // The stages of a burst, for packets of kind l4: hash, candidate, handle. What a stage reads is asked for in a loop
@@ -162,7 +189,7 @@ class Balancer {
   // returned. None (0): it was not such a packet, nothing was touched, and handle() is to be called. Defined in
   // forward_known.h, to be inlined into the worker's loop.
   template <class Family>
-  [[nodiscard]] neighbor::HopIndex forward_known(packet::PacketView& view, std::uint32_t candidate);
+  [[nodiscard]] Forwarded forward_known(packet::PacketView& view, std::uint32_t candidate);
 
   // A first packet for which another worker asks us, the client's home, to choose the server. `asker` gets it back.
   template <class Family>
@@ -184,7 +211,13 @@ class Balancer {
                                              neighbor::HopIndex hop);
   template <class Family>
   void renumber(const packet::PacketView& fragment, const FragmentPath<Family>& path);
-  // Rewrites a later fragment: forward or drop.
+  // A number for a packet that is split and has none, in network order.
+  template <class Family>
+  [[nodiscard]] std::uint32_t fragment_id(const typename Family::Address& source,
+                                          const typename Family::Address& destination) {
+    return fragment_ids_.next<Family>(source, destination);
+  }
+  // Rewrites a later fragment: forward, split, too_big or drop.
   template <class Family>
   [[nodiscard]] Verdict forward_later(const packet::PacketView& fragment, FragmentPath<Family>& path);
 
@@ -229,7 +262,7 @@ class Balancer {
   }
 
   template <class Family>
-  [[nodiscard]] neighbor::HopIndex pass_known(const packet::PacketView& view, Flow<Family>& flow, std::uint16_t hop);
+  [[nodiscard]] Forwarded pass_known(const packet::PacketView& view, Flow<Family>& flow, std::uint16_t hop);
 
   // balancer.cc: packets of known flows.
   template <class Family>
@@ -247,7 +280,7 @@ class Balancer {
   template <class Family>
   [[nodiscard]] std::optional<service::WorkerId> owner_of_error(const packet::Tuple<Family>& sent) const;
   template <class Family>
-  [[nodiscard]] Verdict pass_error(const packet::PacketView& view, const typename Family::Address& towards);
+  [[nodiscard]] Verdict pass_error(const packet::PacketView& view, const Flow<Family>& flow, Side towards);
   template <class Family>
   [[nodiscard]] bool is_foreign(const packet::PacketView& error, const typename Family::Address& receiver) const;
 
@@ -329,18 +362,37 @@ class Balancer {
   std::size_t expire_queues(std::size_t budget);
   template <class Family>
   [[nodiscard]] std::uint32_t timeout_of(const Flow<Family>& flow) const;
-  // Sends it to the next hop towards an address: in `dr` mode not the one that it bears.
   template <class Family>
-  void send_reset(const packet::TcpControl<Family>& reset, const typename Family::Address& towards);
+  void send_reset(const packet::TcpControl<Family>& reset, const service::Address& towards);
+  template <class Family>
+  void send_reset_to_server(const packet::TcpControl<Family>& reset, const Flow<Family>& flow);
+
+  // tunnel.cc: packets to servers behind a tunnel.
+  template <class Family>
+  void set_tunnel_end(service::BackendId backend, const service::Address& server);
+  [[nodiscard]] bool update_tunnel_end(TunnelEnd& end);
+  template <class Family>
+  [[nodiscard]] Verdict enter_tunnel(const packet::PacketView& view, service::BackendId backend,
+                                     std::uint64_t variation, neighbor::HopIndex hop);
+  template <class Family>
+  [[nodiscard]] Verdict split_or_refuse(const packet::PacketView& view, const TunnelEnd& end, std::uint64_t variation,
+                                        neighbor::HopIndex hop);
+  template <class Family>
+  [[nodiscard]] bool learn_path_mtu(const packet::PacketView& error);
+  // Where packets of the flow to one of its sides are sent to: not what they bear in `dr` and `tunnel`.
+  template <class Family>
+  [[nodiscard]] service::Address way_to(const Flow<Family>& flow, Side side) const;
+  // pass_on(), and into the tunnel where there is one.
+  template <class Family>
+  [[nodiscard]] Verdict send_on(const packet::PacketView& view, const Flow<Family>& flow, Side from,
+                                neighbor::HopIndex hop, packet::ChecksumDelta extra = {});
 
   // The listener's scheduler, brought up to date with its servers and their health.
   [[nodiscard]] schedule::Scheduler& scheduler_of(const service::Listener& listener);
   [[nodiscard]] schedule::LoadView load() const;
-  template <class Address>
-  [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const Address& destination);
+  [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const service::Address& destination);
   // What to call it when there was none.
-  template <class Address>
-  [[nodiscard]] packet::DropReason why_no_hop(const Address& destination) const;
+  [[nodiscard]] packet::DropReason why_no_hop(const service::Address& destination) const;
 
   service::WorkerId worker_;
   std::uint32_t workers_;
@@ -358,6 +410,13 @@ class Balancer {
   service::StableArray<schedule::Scheduler>& schedulers_;  // by listener id
   std::vector<PersistenceTable*> persistence_;
   service::StableArray<BackendCounters>& backends_;
+  service::StableArray<TunnelEnd>& tunnels_;
+  PathMtuTable& path_mtus_;
+  std::uint32_t snapshots_ = 1;
+  std::uint32_t tunnels_version_ = 0;                                       // of what tunnel ends are made from
+  std::array<std::vector<service::Address>, 2> tunnel_sources_;             // of the pool: IPv4, IPv6
+  std::vector<std::array<std::vector<service::Address>, 2>> port_sources_;  // by PortIndex
+  std::vector<std::uint16_t> port_mtus_;
   service::StableArray<service::Gauge>& active_;
   const service::StableArray<service::Gauge>& others_;
   const std::atomic<std::uint64_t>& others_version_;
@@ -377,13 +436,13 @@ std::optional<std::uint64_t> Balancer::walk(const FlowFilter& filter, std::uint6
     std::uint64_t at = from;
     for (; at < flows.walk_end() && budget > 0; ++at, --budget) {
       const Flow<Family>& flow = flows[FlowIndex{static_cast<std::uint32_t>(at)}];
-      if (flow.state() == FlowState::free || !filter.matches(flow)) {
+      if (flow.state() == FlowState::free || !filter.matches(flow, way_to(flow, Side::server))) {
         continue;
       }
-      visit(FlowRecord{to_service(flow.client), to_service(flow.vip), to_service(flow.local), to_service(flow.server),
-                       __builtin_bswap16(flow.client_port), __builtin_bswap16(flow.vip_port),
-                       __builtin_bswap16(flow.local_port), __builtin_bswap16(flow.server_port), flow.listener,
-                       flow.state(), flow.mode(),
+      visit(FlowRecord{to_service(flow.client), to_service(flow.vip), to_service(flow.local),
+                       way_to(flow, Side::server), __builtin_bswap16(flow.client_port),
+                       __builtin_bswap16(flow.vip_port), __builtin_bswap16(flow.local_port),
+                       __builtin_bswap16(flow.server_port), flow.listener, flow.state(), flow.mode(),
                        static_cast<std::uint32_t>(elapsed(tick_, flow.last_seen) / Tick::per_second)});
     }
     return at < flows.walk_end() ? std::optional(base + at) : std::nullopt;

@@ -41,6 +41,7 @@ struct BalancerCounters {
   service::Counter resets_sent;
   service::Counter unreachables_sent;
   service::Counter errors_translated;  // ICMP errors of others
+  service::Counter tunnel_errors;      // of these, about our own packets in tunnels
   service::Counter persistence_hits;
   service::Counter persistence_asked_home;  // first packets that another worker decided
   service::Counter redispatched;            // a SYN retransmitted to a server that is down meanwhile

@@ -76,7 +76,7 @@ void Balancer::remove(FlowIndex index) {
 }
 
 template <class Family>
-void Balancer::send_reset(const packet::TcpControl<Family>& reset, const typename Family::Address& towards) {
+void Balancer::send_reset(const packet::TcpControl<Family>& reset, const service::Address& towards) {
   const auto hop = next_hop(towards);
   if (!hop) {
     return;
@@ -84,6 +84,28 @@ void Balancer::send_reset(const packet::TcpControl<Family>& reset, const typenam
   std::array<std::uint8_t, Family::header_size + 20> room{};
   const std::size_t length = packet::build_tcp_control<Family>(room, reset);
   if (output_.send_built(std::span(room).first(length), Family::is_v6, *hop)) {
+    counters_.resets_sent.add();
+  }
+}
+
+template <class Family>
+void Balancer::send_reset_to_server(const packet::TcpControl<Family>& reset, const Flow<Family>& flow) {
+  const service::Address towards = way_to(flow, Side::server);
+  if (flow.mode() != service::Mode::tunnel) {
+    return send_reset<Family>(reset, towards);
+  }
+  const auto hop = next_hop(towards);
+  TunnelEnd& end = tunnels_[flow.backend];
+  if (!hop || !update_tunnel_end(end)) {
+    return;
+  }
+  constexpr std::size_t front = packet::ethernet_header_size + most_grown;
+  std::array<std::uint8_t, front + Family::header_size + packet::tcp_header_size> room{};
+  const std::span inner = std::span(room).subspan(front);
+  const std::size_t length = packet::build_tcp_control<Family>(inner, reset);
+  write_outer<Family>(inner.data(), length, end, variation_of<Family>(flow.client, flow.client_port));
+  const auto whole = std::span(room).subspan(front - end.header_size, end.header_size + length);
+  if (output_.send_built(whole, end.outer_v6, *hop)) {
     counters_.resets_sent.add();
   }
 }
@@ -105,17 +127,17 @@ void Balancer::reset_both(FlowIndex index) {
   if (flow.state() == FlowState::syn_sent) {
     to_server.flags = packet::tcp_flag::rst;
     to_server.acknowledgment = {};
-    send_reset<Family>(to_server, flow.server);
+    send_reset_to_server<Family>(to_server, flow);
     // The client has had no number of the server's yet: it takes a reset that acknowledges its SYN.
     send_reset<Family>(
         {flow.client_side().reversed(), {}, flow.client_sequence_end, packet::tcp_flag::rst | packet::tcp_flag::ack},
-        flow.client);
+        to_service(flow.client));
     return;
   }
-  send_reset<Family>(to_server, flow.server);
+  send_reset_to_server<Family>(to_server, flow);
   send_reset<Family>({flow.client_side().reversed(), later_of(flow.server_sequence_end, flow.client_acknowledgment),
                       flow.client_sequence_end, packet::tcp_flag::rst | packet::tcp_flag::ack},
-                     flow.client);
+                     to_service(flow.client));
 }
 
 // The wheel has come to a flow: 0 when it was ended, else when to look again.
@@ -203,7 +225,8 @@ Balancer::ResetProgress Balancer::reset(const FlowFilter& filter, std::uint64_t 
     std::uint64_t at = from;
     for (; at < flows.walk_end() && budget > 0; ++at, --budget) {
       const FlowIndex index{static_cast<std::uint32_t>(at)};
-      if (flows[index].state() == FlowState::free || !filter.matches(flows[index])) {
+      if (flows[index].state() == FlowState::free ||
+          !filter.matches(flows[index], way_to(flows[index], Side::server))) {
         continue;
       }
       reset_both<Family>(index);
@@ -232,8 +255,8 @@ template bool Balancer::keep_client_closed<packet::Ipv4>();
 template bool Balancer::keep_client_closed<packet::Ipv6>();
 template void Balancer::remove<packet::Ipv4>(FlowIndex);
 template void Balancer::remove<packet::Ipv6>(FlowIndex);
-template void Balancer::send_reset<packet::Ipv4>(const packet::TcpControl<packet::Ipv4>&, const packet::Ipv4Address&);
-template void Balancer::send_reset<packet::Ipv6>(const packet::TcpControl<packet::Ipv6>&, const packet::Ipv6Address&);
+template void Balancer::send_reset<packet::Ipv4>(const packet::TcpControl<packet::Ipv4>&, const service::Address&);
+template void Balancer::send_reset<packet::Ipv6>(const packet::TcpControl<packet::Ipv6>&, const service::Address&);
 template std::uint32_t Balancer::timeout_of<packet::Ipv4>(const Flow<packet::Ipv4>&) const;
 template std::uint32_t Balancer::timeout_of<packet::Ipv6>(const Flow<packet::Ipv6>&) const;
 

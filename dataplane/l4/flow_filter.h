@@ -41,12 +41,13 @@ struct FlowFilter {
   std::optional<std::vector<service::BackendId>> backends;  // sorted
   bool include_lingering = true;
 
+  // `flow_server` is the server's address, which the flow of a tunnel has not room for in every case.
   template <class Family>
-  [[nodiscard]] bool matches(const Flow<Family>& flow) const {
+  [[nodiscard]] bool matches(const Flow<Family>& flow, const service::Address& flow_server) const {
     return (include_lingering || flow.state() != FlowState::lingering) && (!listener || *listener == flow.listener) &&
            (!server_port || *server_port == __builtin_bswap16(flow.server_port)) &&
            (!backends || std::ranges::binary_search(*backends, flow.backend_id())) &&
-           (!client || *client == to_service(flow.client)) && (!server || *server == to_service(flow.server));
+           (!client || *client == to_service(flow.client)) && (!server || *server == flow_server);
   }
 };
 

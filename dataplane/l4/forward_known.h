@@ -10,9 +10,14 @@ namespace steelyard::l4 {
 // The same for a packet of a one-sided flow, which stays as it is but for its age. Not inlined: it is short already,
 // and the others' code stays together.
 template <class Family>
-[[gnu::noinline]] inline neighbor::HopIndex Balancer::pass_known(const packet::PacketView& view, Flow<Family>& flow,
-                                                                 std::uint16_t hop) {
+[[gnu::noinline]] inline Forwarded Balancer::pass_known(const packet::PacketView& view, Flow<Family>& flow,
+                                                        std::uint16_t hop) {
   if (!flow.one_sided()) {
+    return {};
+  }
+  const bool tunneled = flow.mode() == service::Mode::tunnel;
+  const TunnelEnd& end = tunnels_[flow.backend];
+  if (tunneled && (end.version != tunnels_version_ || view.l3_length > end.mtu)) {
     return {};
   }
   if (view.protocol == packet::protocol_tcp) {
@@ -27,12 +32,15 @@ template <class Family>
   flow.last_seen = tick_.low();
   backends_[flow.backend].count(Side::client, view.l3_length);
   age<Family>(view.l3);
-  return {hop};
+  if (!tunneled) {
+    return {{hop}};
+  }
+  write_outer<Family>(view.l3, view.l3_length, end, variation_of<Family>(flow.client, flow.client_port));
+  return {{hop}, end.header_size};
 }
 
 template <class Family>
-[[gnu::always_inline]] inline neighbor::HopIndex Balancer::forward_known(packet::PacketView& view,
-                                                                         std::uint32_t candidate) {
+[[gnu::always_inline]] inline Forwarded Balancer::forward_known(packet::PacketView& view, std::uint32_t candidate) {
   if (candidate == no_candidate) [[unlikely]] {
     return {};
   }
@@ -59,7 +67,7 @@ template <class Family>
   flow.last_seen = tick_.low();
   backends_[flow.backend].count(from, view.l3_length);
   rewrite(view, flow, from);
-  return {hop};
+  return {{hop}};
 }
 
 }  // namespace steelyard::l4

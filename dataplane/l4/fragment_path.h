@@ -19,9 +19,11 @@ struct FragmentPath {
   bool renumbered = false;                // `id` replaces the sender's
   bool counted = false;                   // under `backend`
   Side from = Side::client;
-  neighbor::HopIndex hop;            // 0: look it up; a hop that was never reachable may be forgotten meanwhile
-  typename Family::Address towards;  // by this
+  bool tunneled = false;     // to `backend`
+  neighbor::HopIndex hop;    // 0: look it up; a hop that was never reachable may be forgotten meanwhile
+  service::Address towards;  // by this
   service::BackendId backend;
+  std::uint64_t variation = 0;  // of the flow's outer headers
 };
 
 // Identifications for datagrams whose addresses we have changed: their senders do not know of each other, or that they

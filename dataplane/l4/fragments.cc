@@ -14,13 +14,15 @@ FragmentPath<Family> Balancer::path_of(const packet::Tuple<Family>& received, co
   FragmentPath<Family> path;
   path.addresses = packet::AddressPair<Family>::of(first.l3);
   path.hop = neighbors_[hop].reachable ? hop : neighbor::HopIndex{};
-  path.towards = first.destination<Family>();
+  path.towards = to_service(first.destination<Family>());
   if (const auto hit = table<Family>().find(received, table<Family>().hash_of(received))) {
     const Flow<Family>& flow = table<Family>()[hit->flow];
     path.counted = true;
     path.backend = flow.backend_id();
-    path.towards = flow.one_sided() ? flow.server : path.towards;
+    path.towards = way_to(flow, opposite(hit->side));
     path.from = hit->side;
+    path.tunneled = flow.mode() == service::Mode::tunnel;
+    path.variation = variation_of<Family>(flow.client, flow.client_port);
   }
   const auto source = first.source<Family>();
   if (!(source == received.source) || !(first.destination<Family>() == received.destination)) {
@@ -59,6 +61,9 @@ Verdict Balancer::forward_later(const packet::PacketView& fragment, FragmentPath
   }
   if (path.counted) {
     backends_[path.backend.value].count(path.from, fragment.l3_length);
+  }
+  if (path.tunneled) {
+    return enter_tunnel<Family>(fragment, path.backend, path.variation, hop);
   }
   packet::ChecksumDelta header;
   header.replace(packet::AddressPair<Family>::of(l3), path.addresses);

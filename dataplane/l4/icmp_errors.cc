@@ -93,17 +93,17 @@ std::optional<service::WorkerId> Balancer::owner_of_error(const packet::Tuple<Fa
 
 // An error about a packet of a one-sided flow goes as it is to who has sent that: it quotes it as its sender knows it.
 template <class Family>
-Verdict Balancer::pass_error(const packet::PacketView& view, const typename Family::Address& towards) {
+Verdict Balancer::pass_error(const packet::PacketView& view, const Flow<Family>& flow, Side towards) {
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
   }
-  const auto hop = next_hop(towards);
+  const service::Address way = way_to(flow, towards);
+  const auto hop = next_hop(way);
   if (!hop) {
-    return Verdict::dropped(why_no_hop(towards));
+    return Verdict::dropped(why_no_hop(way));
   }
-  age<Family>(view.l3);
   counters_.errors_translated.add();
-  return Verdict::forwarded(*hop);
+  return send_on(view, flow, opposite(towards), *hop);
 }
 
 // May the error's source stay, on its way to `receiver`? Not one of ours, nor the receiver's own.
@@ -117,31 +117,34 @@ bool Balancer::is_foreign(const packet::PacketView& error, const typename Family
 
 template <class Family>
 Verdict Balancer::translate_error(packet::PacketView& view) {
+  if (learn_path_mtu<Family>(view)) {
+    return {.kind = Verdict::Kind::consumed};
+  }
   const auto quote = packet::quote_in<Family>(view);
   if (!quote) {
-    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+    return {.kind = Verdict::Kind::unclaimed};
   }
   // The flow is found by what the quoted packet's receiver would answer with.
   const packet::Tuple<Family> sent = quote->template tuple<Family>();
   if (!(view.destination<Family>() == sent.source)) {
-    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};  // whoever made it was not asked by the quoted packet
+    return {.kind = Verdict::Kind::unclaimed};  // whoever made it was not asked by the quoted packet
   }
   const packet::Tuple<Family> answer = sent.reversed();
   const auto hit = table<Family>().find(answer, table<Family>().hash_of(answer));
   if (!hit) {
     const auto own = table<Family>().find(sent, table<Family>().hash_of(sent));
     if (own && table<Family>()[own->flow].one_sided()) {
-      return pass_error<Family>(view, sent.source);
+      return pass_error<Family>(view, table<Family>()[own->flow], Side::client);
     }
     const auto owner = owner_of_error<Family>(sent);
     if (!owner) {
-      return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+      return {.kind = Verdict::Kind::unclaimed};
     }
     return *owner == worker_ ? Verdict::dropped(DropReason::no_flow) : Verdict::handed_off(*owner);
   }
   Flow<Family>& flow = table<Family>()[hit->flow];
   if (flow.one_sided()) {
-    return pass_error<Family>(view, flow.server);  // about an answer, which did not pass us
+    return pass_error<Family>(view, flow, Side::server);  // about an answer, which did not pass us
   }
   const Side sender = opposite(hit->side);
   if (sender == Side::server && flow.mode() == service::Mode::nat && !is_foreign<Family>(view, flow.server)) {
@@ -152,7 +155,7 @@ Verdict Balancer::translate_error(packet::PacketView& view) {
   }
   const neighbor::HopIndex hop = hop_of<Family>(flow, sender);
   if (hop == neighbor::HopIndex{}) {
-    return Verdict::dropped(why_no_hop(sender == Side::client ? flow.client : flow.server));
+    return Verdict::dropped(why_no_hop(way_to(flow, sender)));
   }
   restore_quote(*quote, flow, sender);
   address_error(view, flow, sender);

@@ -83,7 +83,7 @@ Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
   }
   const auto owner = owner_of_unknown<Family>(tuple);
   if (!owner) {
-    return {Verdict::Kind::unclaimed, {}, {}, {}, {}};
+    return {.kind = Verdict::Kind::unclaimed};
   }
   return *owner == worker_ ? adopt_from_server<Family>(view, opening) : Verdict::handed_off(*owner);
 }
@@ -98,7 +98,7 @@ Verdict Balancer::without_flow(const packet::PacketView& view) {
     return Verdict::dropped(DropReason::reply_is_reset);
   }
   if (snapshot_->reset_unknown_tcp && reset_limit_.allow(now_ns_)) {
-    send_reset<Family>(packet::reset_answer<Family>(view), view.source<Family>());
+    send_reset<Family>(packet::reset_answer<Family>(view), to_service(view.source<Family>()));
   }
   return Verdict::dropped(DropReason::no_flow);
 }
@@ -110,7 +110,7 @@ Verdict Balancer::refuse(const packet::PacketView& view, DropReason reason) {
     if (!reset_limit_.allow(now_ns_)) {
       return Verdict::dropped(DropReason::answer_rate_limited);
     }
-    send_reset<Family>(packet::reset_answer<Family>(view), view.source<Family>());
+    send_reset<Family>(packet::reset_answer<Family>(view), to_service(view.source<Family>()));
     return Verdict::dropped(reason);
   }
   if (!unreachable_limit_.allow(now_ns_)) {
@@ -118,7 +118,7 @@ Verdict Balancer::refuse(const packet::PacketView& view, DropReason reason) {
   }
   std::array<std::uint8_t, packet::largest_built_packet> room;
   const std::size_t length = packet::build_port_unreachable<Family>(room, view);
-  const auto hop = next_hop(view.source<Family>());
+  const auto hop = next_hop(to_service(view.source<Family>()));
   if (hop && output_.send_built(std::span(room).first(length), Family::is_v6, *hop)) {
     counters_.unreachables_sent.add();
   }
@@ -165,7 +165,7 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
   }
   if (home != worker_) {
     counters_.persistence_asked_home.add();
-    return {Verdict::Kind::ask_home, {}, {}, home, {}};
+    return {.kind = Verdict::Kind::ask_home, .worker = home};
   }
   const Verdict decided = decide_for<Family>(view, worker_);
   return decided.kind == Verdict::Kind::return_to ? begin_decided<Family>(view, decided.backend, opening) : decided;
@@ -186,7 +186,7 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
     }
     persistence_[worker_.value]->put(listener->id, client, listener->servers[*place].id, now_seconds());
   }
-  return {Verdict::Kind::return_to, {}, {}, asker, listener->servers[*place].id};
+  return {.kind = Verdict::Kind::return_to, .worker = asker, .backend = listener->servers[*place].id};
 }
 
 template <class Family>
@@ -280,9 +280,13 @@ template <class Family>
 void Balancer::set_server(Opening<Family>& opening, std::size_t place) {
   const service::Server& chosen = opening.listener->servers[place];
   opening.server = place;
-  opening.flow.server = from_service<Family>(chosen.address);
   opening.flow.server_port = __builtin_bswap16(chosen.port);
   opening.flow.backend = chosen.id.value & 0xffffffU;
+  if (opening.flow.mode() == service::Mode::tunnel) {
+    set_tunnel_end<Family>(chosen.id, chosen.address);
+  } else {
+    opening.flow.server = from_service<Family>(chosen.address);
+  }
 }
 
 // Who takes part in a new flow, whose state is to be set.
@@ -312,9 +316,10 @@ Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& lis
   Flow<Family>& flow = opening.flow;
   describe<Family>(tuple, listener, server, opening);
   flow.set_state(tcp ? FlowState::syn_sent : FlowState::udp);
-  const auto hop = next_hop(flow.server);
+  const service::Address& towards = listener.servers[server].address;
+  const auto hop = next_hop(towards);
   if (!hop) {
-    return Verdict::dropped(why_no_hop(flow.server));
+    return Verdict::dropped(why_no_hop(towards));
   }
   opening.hop = *hop;
   if (!reserve_flow<Family>(tcp)) {
@@ -336,7 +341,7 @@ Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& lis
   // A one-sided flow is found by its client side alone.
   opening.server_hash = flow.one_sided() ? opening.client_hash : table<Family>().hash_of(flow.server_side());
   count_connection<Family>(opening, true);
-  return {Verdict::Kind::opening, {}, {}, {}, {}};
+  return {.kind = Verdict::Kind::opening};
 }
 
 template <class Family>
@@ -378,8 +383,7 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   if (tcp && flow.mode() == service::Mode::fullnat && opening.listener->strip_timestamps) {
     strip_timestamps(view.l4, extra);
   }
-  pass_on(view, flow, Side::client, extra);
-  return Verdict::forwarded(opening.hop);
+  return send_on(view, flow, Side::client, opening.hop, extra);
 }
 
 // May a flow take this tuple? An ended one that still holds it gives way.
@@ -422,7 +426,7 @@ bool Balancer::settle_server_side(Opening<Family>& opening) {
     set_server<Family>(opening, *other);
     count_connection<Family>(opening, true);
     opening.server_hash = table<Family>().hash_of(flow.server_side());
-    const auto hop = next_hop(flow.server);
+    const auto hop = next_hop(to_service(flow.server));
     if (hop && fits()) {
       opening.hop = *hop;
       return true;
@@ -443,7 +447,7 @@ void Balancer::free_half_open_port() {
     if (flow.mode() == service::Mode::fullnat) {
       send_reset<Family>(
           {flow.server_side().reversed(), flow.client_sequence_end + flow.sequence_delta, {}, packet::tcp_flag::rst},
-          flow.server);
+          to_service(flow.server));
       counters_.half_open_replaced.add();
       remove<Family>(FlowIndex{place});
       return;

@@ -9,6 +9,9 @@ namespace {
 
 constexpr std::size_t least_quoted = 8;  // of layer 4 (RFC 792)
 constexpr std::uint8_t protocol_hop_by_hop = 0;
+constexpr std::uint8_t icmp_unreachable = 3;
+constexpr std::uint8_t icmp_code_fragmentation_needed = 4;
+constexpr std::uint8_t icmpv6_too_big = 2;
 
 template <class Family>
 std::uint16_t checksum_of(const PacketView& error) {
@@ -77,6 +80,32 @@ std::optional<IcmpQuote> quote_in(const PacketView& error) {
 }
 
 template <class Family>
+std::optional<QuotedTunnel<Family>> quoted_tunnel(const PacketView& error) {
+  if (error.contiguous < error.l3_length || error.l4_length < icmp_header_size + Family::header_size ||
+      checksum_of<Family>(error) != 0) {
+    return std::nullopt;
+  }
+  const std::uint8_t* quote = error.l4 + icmp_header_size;
+  const std::uint8_t protocol = quote[Family::is_v6 ? 6 : 9];
+  if (quote[0] >> 4U != (Family::is_v6 ? 6 : 4) || (protocol != protocol_ipv4 && protocol != protocol_ipv6)) {
+    return std::nullopt;
+  }
+  QuotedTunnel<Family> found{load<typename Family::Address>(quote + Family::source_offset),
+                             load<typename Family::Address>(quote + Family::destination_offset)};
+  const std::uint8_t type = error.l4[0];
+  if constexpr (Family::is_v6) {
+    const std::uint32_t mtu = __builtin_bswap32(load<std::uint32_t>(error.l4 + 4));
+    const std::size_t length = Family::header_size + load_be16(quote + 4);
+    found.mtu = type == icmpv6_too_big && mtu < length ? static_cast<std::uint16_t>(mtu) : std::uint16_t{0};
+  } else {
+    const std::uint16_t mtu = load_be16(error.l4 + 6);
+    const bool says_mtu = type == icmp_unreachable && error.l4[1] == icmp_code_fragmentation_needed;
+    found.mtu = says_mtu && mtu < load_be16(quote + 2) ? mtu : std::uint16_t{0};
+  }
+  return found;
+}
+
+template <class Family>
 void write_icmp_checksum(const PacketView& error) {
   store(error.l4 + 2, std::uint16_t{0});
   store(error.l4 + 2, checksum_of<Family>(error));
@@ -84,6 +113,8 @@ void write_icmp_checksum(const PacketView& error) {
 
 template std::optional<IcmpQuote> quote_in<Ipv4>(const PacketView&);
 template std::optional<IcmpQuote> quote_in<Ipv6>(const PacketView&);
+template std::optional<QuotedTunnel<Ipv4>> quoted_tunnel<Ipv4>(const PacketView&);
+template std::optional<QuotedTunnel<Ipv6>> quoted_tunnel<Ipv6>(const PacketView&);
 template void write_icmp_checksum<Ipv4>(const PacketView&);
 template void write_icmp_checksum<Ipv6>(const PacketView&);
 

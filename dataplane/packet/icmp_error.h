@@ -34,6 +34,18 @@ struct IcmpQuote {
 template <class Family>
 [[nodiscard]] std::optional<IcmpQuote> quote_in(const PacketView& error);
 
+// A quoted packet that has another IP packet in it: its outer header.
+template <class Family>
+struct QuotedTunnel {
+  typename Family::Address source;
+  typename Family::Address destination;
+  std::uint16_t mtu = 0;  // what fits, if that is what the error says, and less than what did not; else 0
+};
+
+// The same for such a packet, of which a router may quote little more than the header (RFC 792).
+template <class Family>
+[[nodiscard]] std::optional<QuotedTunnel<Family>> quoted_tunnel(const PacketView& error);
+
 // Writes the error's checksum anew, after changes to its addresses or to the quote.
 template <class Family>
 void write_icmp_checksum(const PacketView& error);

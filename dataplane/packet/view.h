@@ -14,8 +14,10 @@ namespace steelyard::packet {
 inline constexpr std::size_t ethernet_header_size = 14;
 inline constexpr std::uint16_t ether_type_arp = 0x0806;
 inline constexpr std::uint8_t protocol_icmp = 1;
+inline constexpr std::uint8_t protocol_ipv4 = 4;  // an IPv4 packet inside
 inline constexpr std::uint8_t protocol_tcp = 6;
 inline constexpr std::uint8_t protocol_udp = 17;
+inline constexpr std::uint8_t protocol_ipv6 = 41;      // an IPv6 packet inside
 inline constexpr std::uint8_t protocol_fragment = 44;  // the IPv6 extension header
 inline constexpr std::uint8_t protocol_icmpv6 = 58;
 inline constexpr std::uint8_t protocol_destination_options = 60;

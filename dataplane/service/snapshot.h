@@ -19,7 +19,7 @@
 
 namespace steelyard::service {
 
-enum class Mode : std::uint8_t { nat, fullnat, dr };
+enum class Mode : std::uint8_t { nat, fullnat, dr, tunnel };
 // Do only the client's packets pass, because servers answer clients directly?
 [[nodiscard]] constexpr bool is_one_sided(Mode mode) {
   return mode >= Mode::dr;

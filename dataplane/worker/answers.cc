@@ -97,8 +97,7 @@ void Worker::tell_too_big(rte_mbuf* packet, std::uint16_t mtu) {
       packet::turn_into_first(view);  // has the ports by which its sender is found
     }
   }
-  const bool may_be_split = !view.is_v6 && view.kind == PacketKind::l4 && (view.l3[6] & 0x40U) == 0;
-  if (view.kind != PacketKind::l4 || may_be_split || !too_big_limit_.allow(now_ns_)) {
+  if (view.kind != PacketKind::l4 || !too_big_limit_.allow(now_ns_)) {
     return;
   }
   std::array<std::uint8_t, packet::ethernet_header_size + packet::largest_built_packet> frame{};

@@ -141,13 +141,21 @@ template <Worker::Mix mix>
     return;
   }
   if (packet->pkt_len > std::size_t{links_[hop.port].mtu} + packet::ethernet_header_size) [[unlikely]] {
-    tell_too_big(packet, links_[hop.port].mtu);
-    drop(packet, DropReason::frame_exceeds_mtu);
-    return;
+    return forward_large(packet, index, links_[hop.port].mtu);
   }
   // Destination and source stand side by side in both, twelve bytes.
   std::memcpy(rte_pktmbuf_mtod(packet, std::uint8_t*), hop.destination.data(), 12);
   transmit(packet, hop.port);
+}
+
+// One that does not fit the next link.
+void Worker::forward_large(rte_mbuf* packet, neighbor::HopIndex hop, std::uint16_t mtu) {
+  const auto* l3 = rte_pktmbuf_mtod_offset(packet, const std::uint8_t*, packet::ethernet_header_size);
+  if (l3[0] >> 4U == 4 && (l3[6] & 0x40U) == 0) {
+    return send_in_pieces(packet, hop, mtu);
+  }
+  tell_too_big(packet, mtu);
+  drop(packet, DropReason::frame_exceeds_mtu);
 }
 
 // Third stage of a packet that is not in the middle of a known flow.
@@ -227,12 +235,13 @@ void Worker::look_up_and_forward(std::span<rte_mbuf*> packets, std::uint16_t lin
   std::uint64_t forwarded = 0;
   for (std::size_t place = 0; place < packets.size(); ++place) {
     packet::PacketView& view = pending_[place].view;
-    neighbor::HopIndex hop;
+    l4::Forwarded known;
     if_layer4<mix>(view,
-                   [&]<class Family>() { hop = balancer_.forward_known<Family>(view, pending_[place].candidate); });
-    if (hop.value != 0) [[likely]] {
+                   [&]<class Family>() { known = balancer_.forward_known<Family>(view, pending_[place].candidate); });
+    if (known.hop.value != 0) [[likely]] {
       ++forwarded;
-      forward(packets[place], hop);
+      grow(packets[place], known.grown);
+      forward(packets[place], known.hop);
     } else {
       finish(packets[place], place, link);
     }
@@ -279,7 +288,21 @@ void Worker::act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& 
   switch (verdict.kind) {
     case Kind::forward:
       packets_.forwarded.add();
+      grow(packet, verdict.grown);
       forward(packet, verdict.hop);
+      return;
+    case Kind::split:
+      packets_.forwarded.add();
+      grow(packet, verdict.grown);
+      send_in_pieces(packet, verdict.hop, verdict.mtu);
+      return;
+    case Kind::too_big:
+      tell_too_big(packet, verdict.mtu);
+      drop(packet, DropReason::frame_exceeds_mtu);
+      return;
+    case Kind::consumed:
+      packets_.consumed.add();
+      rte_pktmbuf_free(packet);
       return;
     case Kind::drop:
       drop(packet, verdict.reason);

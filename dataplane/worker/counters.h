@@ -36,6 +36,7 @@ struct PacketCounters {
   service::Gauge datagrams_tracked;      // that fragments have come of
   service::Counter echo_replies;
   service::Counter too_big_sent;       // ICMP errors about packets that do not fit the next link
+  service::Counter split;              // packets that were sent on in pieces
   service::Counter address_conflicts;  // somebody else claims a VIP or a local address
 };
 

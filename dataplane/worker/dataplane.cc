@@ -114,6 +114,7 @@ struct Dataplane::PerWorker {
       : flows_v4_memory(allocate(l4::FlowTable<packet::Ipv4>::memory_needed(flows_v4))),
         flows_v6_memory(allocate(l4::FlowTable<packet::Ipv6>::memory_needed(flows_v6))),
         backends(service::max_backends),
+        tunnels(service::max_backends),
         active(service::max_backends),
         others(service::max_backends),
         schedulers(service::max_listeners + 1) {}
@@ -121,6 +122,7 @@ struct Dataplane::PerWorker {
   FlowMemory flows_v4_memory;
   FlowMemory flows_v6_memory;
   service::StableArray<l4::BackendCounters> backends;
+  service::StableArray<l4::TunnelEnd> tunnels;
   service::StableArray<service::Gauge> active;
   service::StableArray<service::Gauge> others;
   service::StableArray<schedule::Scheduler> schedulers;
@@ -185,6 +187,7 @@ Dataplane::Dataplane(const DataplaneSettings& settings, nic::Eal eal)
     : eal_(std::move(eal)), worker_count_(settings.worker_cpus.size()) {
   fill_randomly(key_);
   fill_randomly(seed_);
+  path_mtus_ = std::make_unique<l4::PathMtuTable>(key_);
   sequence_key_ = lasting_secret(settings.run_folder + "/sequence-key");
   sequence_clock_ns_ = time_since_boot_ns() - clock_.now_ns();
   report_.hugepages = eal_.hugepages();
@@ -342,8 +345,10 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
     }
     setup.links.push_back(std::move(link));
     setup.neighbor_ports.push_back(neighbor_view(settings.ports[place], ports_[place]));
+    setup.balancer.tunnel_ports.push_back({settings.ports[place].mtu, {}});
     for (const service::Prefix& prefix : settings.ports[place].addresses) {
       setup.own_addresses.push_back(prefix.address);
+      setup.balancer.tunnel_ports.back().addresses.push_back(prefix.address);
     }
   }
   for (std::size_t other = 0; other < worker_count_; ++other) {
@@ -376,6 +381,8 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
     balancer.persistence.push_back(table.get());
   }
   balancer.backends = &own.backends;
+  balancer.tunnels = &own.tunnels;
+  balancer.path_mtus = path_mtus_.get();
   balancer.active = &own.active;
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
@@ -458,6 +465,7 @@ void Dataplane::commit(std::size_t listeners, std::size_t backends) {
   for (const auto& worker : per_worker_) {
     worker->schedulers.commit(listeners);
     worker->backends.commit(backends);
+    worker->tunnels.commit(backends);
     worker->active.commit(backends);
     worker->others.commit(backends);
   }

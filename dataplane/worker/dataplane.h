@@ -138,6 +138,7 @@ class Dataplane {
   // [port * workers + from]; null where `from` has a queue of the port
   std::vector<std::unique_ptr<PacketRing>> relays_;
   std::vector<std::unique_ptr<l4::PersistenceTable>> persistence_;
+  std::unique_ptr<l4::PathMtuTable> path_mtus_;
   std::atomic<std::uint64_t> others_version_{0};
   std::size_t backends_ = 0;
   std::shared_ptr<const service::Snapshot> current_;

@@ -134,6 +134,7 @@ void Worker::decide_first(rte_mbuf* packet, const packet::PacketView& fragment, 
   auto& entry = table[datagram];
   switch (verdict.kind) {
     case Verdict::Kind::forward:
+    case Verdict::Kind::split:
       entry.path = balancer_.path_of<Family>(received, view, verdict.hop);
       balancer_.renumber(fragment, entry.path);
       table.decide(datagram, FragmentWay::forward, now_ns_);
@@ -152,10 +153,12 @@ void Worker::decide_first(rte_mbuf* packet, const packet::PacketView& fragment, 
       act(packet, view, verdict);
       break;
     case Verdict::Kind::drop:
+    case Verdict::Kind::too_big:
+    case Verdict::Kind::consumed:
     case Verdict::Kind::opening:
     case Verdict::Kind::return_to:
       table.condemn(datagram, DropReason::fragment_first_dropped, now_ns_);
-      return drop(packet, verdict.reason);
+      return act(packet, view, verdict);
   }
   while (void* waited = table.next_held(datagram)) {
     auto* later = static_cast<rte_mbuf*>(waited);
@@ -171,7 +174,8 @@ void Worker::follow_first(rte_mbuf* packet, packet::PacketView& view, l4::Datagr
   switch (entry.way) {
     case FragmentWay::forward: {
       const Verdict verdict = balancer_.forward_later(view, entry.path);
-      packets_.fragments_forwarded.add(verdict.kind == Verdict::Kind::forward ? 1 : 0);
+      packets_.fragments_forwarded.add(
+          verdict.kind == Verdict::Kind::forward || verdict.kind == Verdict::Kind::split ? 1 : 0);
       return act(packet, view, verdict);
     }
     case FragmentWay::hand_off:

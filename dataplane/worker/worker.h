@@ -8,6 +8,7 @@
 //   burst.cc   a burst of packets: parse, look up, act on the verdicts
 //   answers.cc what is not layer 4: ARP, ND, ICMP echo, the kernel
 //   fragments.cc pieces of datagrams, to the owners of their flows
+//   splitting.cc packets that are larger than the next link
 #pragma once
 
 #include <array>
@@ -168,6 +169,14 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   void act_on_received(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict, std::uint16_t link);
   void handle_handed(rte_mbuf* packet);
   void forward(rte_mbuf* packet, neighbor::HopIndex hop);
+  void forward_large(rte_mbuf* packet, neighbor::HopIndex hop, std::uint16_t mtu);
+  // Layer 4 has written into the headroom, which all packets that it gets have (nic/pools.h).
+  static void grow(rte_mbuf* packet, std::uint8_t bytes) {
+    static_assert(RTE_PKTMBUF_HEADROOM >= l4::most_grown);
+    if (bytes != 0) [[unlikely]] {
+      rte_pktmbuf_prepend(packet, bytes);
+    }
+  }
   void transmit(rte_mbuf* packet, std::uint16_t link) {
     TransmitBuffer& buffer = transmit_[link];
     buffer.packets[buffer.count++] = packet;
@@ -192,6 +201,11 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   void to_kernel(rte_mbuf* packet, std::uint16_t link);
   [[nodiscard]] bool answers_for(const service::Address& address) const;
   [[nodiscard]] bool is_own(const service::Address& address) const;
+
+  // splitting.cc
+  void send_in_pieces(rte_mbuf* packet, neighbor::HopIndex hop, std::uint16_t mtu);
+  template <class Family>
+  void send_in_pieces(rte_mbuf* packet, neighbor::HopIndex hop, std::uint16_t mtu);
 
   // fragments.cc
   void handle_fragment(rte_mbuf* packet, packet::PacketView& view, std::uint16_t link);

@@ -4,7 +4,6 @@
 // connection and no local port is left over.
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -15,38 +14,19 @@
 #include "dataplane/packet/checksum.h"
 #include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/plain_tcp.h"
+#include "tests/fuzz/ground.h"
 #include "tests/fuzz/input.h"
 
 namespace steelyard {
 namespace {
 
-constexpr std::size_t flows = 64;
-constexpr std::uint64_t second = 1'000'000'000;
-
+using fuzz::address;
 using fuzz::Bytes;
+using fuzz::local;
 using fuzz::require;
-
-class Nowhere final : public l4::BalancerOutput, public neighbor::NeighborOutput {
- public:
-  bool send_built(std::span<const std::uint8_t> packet, bool is_v6, neighbor::HopIndex) override {
-    require(!packet.empty() && packet[0] >> 4U == (is_v6 ? 6 : 4));
-    return true;
-  }
-  void send_frame(std::uint16_t, std::span<const std::uint8_t>) override {}
-  void release(rte_mbuf*, neighbor::HopIndex) override {}
-  void give_up(rte_mbuf*, packet::DropReason) override {}
-};
-
-service::Address address(bool v6, std::uint8_t last) {
-  if (v6) {
-    return service::Address::from_v6(
-        std::array<std::uint8_t, 16>{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last});
-  }
-  return service::Address::from_v4(std::array<std::uint8_t, 4>{10, 0, 0, last});
-}
+using fuzz::second;
 
 constexpr std::uint8_t vip = 100;
-constexpr std::uint8_t local = 200;
 constexpr std::uint8_t first_server = 1;
 
 service::Snapshot make_snapshot() {
@@ -107,41 +87,10 @@ service::Snapshot make_snapshot() {
 
 class World {
  public:
-  World()
-      : snapshot_(make_snapshot()),
-        persistence_(16, key_),
-        backends_(64),
-        active_(64),
-        others_(64),
-        schedulers_(snapshot_.listeners.size()),
-        neighbors_({neighbor::PortAddresses{}}, {64, 32, 4, 16}, key_, output_),
-        memory_v4_(aligned(l4::FlowTable<packet::Ipv4>::memory_needed(flows))),
-        memory_v6_(aligned(l4::FlowTable<packet::Ipv6>::memory_needed(flows))) {
-    backends_.commit(64);
-    active_.commit(64);
-    others_.commit(64);
-    schedulers_.commit(snapshot_.listeners.size());
-    l4::BalancerSetup setup;
-    setup.key = key_;
-    setup.memory_v4 = {memory_v4_.get(), l4::FlowTable<packet::Ipv4>::memory_needed(flows)};
-    setup.memory_v6 = {memory_v6_.get(), l4::FlowTable<packet::Ipv6>::memory_needed(flows)};
-    setup.flows_v4 = setup.flows_v6 = flows;
-    setup.local_addresses = {address(false, local), address(true, local)};
-    setup.local_ports = {2000, 2031};
-    setup.persistence = {&persistence_};
-    setup.backends = &backends_;
-    setup.active = &active_;
-    setup.schedulers = &schedulers_;
-    setup.others = &others_;
-    setup.others_version = &others_version_;
-    setup.neighbors = &neighbors_;
-    setup.output = &output_;
-    balancer_ = std::make_unique<l4::Balancer>(setup);
-    balancer_->set_snapshot(&snapshot_);
-    balancer_->set_time(now_);
+  World() : snapshot_(make_snapshot()), ground_(snapshot_) {
     for (const bool v6 : {false, true}) {
       for (std::uint8_t host = 1; host < 14; ++host) {
-        introduce(address(v6, host));
+        ground_.introduce(address(v6, host));
       }
     }
   }
@@ -170,39 +119,15 @@ class World {
     for (int step = 0; step < 50; ++step) {
       pass(20 * second);
     }
-    require(balancer_->flows() == 0);
-    for (std::size_t backend = 0; backend < 64; ++backend) {
-      require(active_[backend].get() == 0);
-    }
+    ground_.require_empty();
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  using Memory = std::unique_ptr<std::byte, Free>;
-  static Memory aligned(std::size_t size) {
-    auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, (size + 63) / 64 * 64));
-    std::fill_n(memory, size, std::byte{0});
-    return Memory(memory);
-  }
-
-  // Its link-layer address is known, so that flows find the fast path.
-  void introduce(const service::Address& host) {
-    neighbor::NeighborMessage message;
-    message.sender = packet::load<neighbor::IpKey>(host.v6().data());
-    message.sender_mac = {2, 0, 0, 0, 0, 1};
-    message.has_sender_mac = true;
-    require(neighbors_.find(message.sender, 0, now_).has_value());
-    neighbors_.learn(message, 0, now_);
-  }
+  [[nodiscard]] l4::Balancer& balancer() { return *ground_.balancer; }
 
   void pass(std::uint64_t nanoseconds) {
     end_burst();
-    now_ += nanoseconds;
-    balancer_->set_time(now_);
-    for (int turn = 0; turn < 8 && balancer_->expire(flows) != 0; ++turn) {
-    }
+    ground_.pass(nanoseconds);
   }
 
   // Any frame, in a buffer of just its size so that a read beyond it is seen.
@@ -277,7 +202,7 @@ class World {
     packet::PacketView view = packet::parse(frame, frame.size(), {});
     require(view.kind == packet::PacketKind::icmp);
     packet::write_icmp_checksum<Family>(view);
-    if (packet::is_icmp_error(view) && balancer_->translate_error<Family>(view).kind == l4::Verdict::Kind::forward) {
+    if (packet::is_icmp_error(view) && balancer().translate_error<Family>(view).kind == l4::Verdict::Kind::forward) {
       const packet::PacketView turned = packet::parse(frame, frame.size(), {});
       require(turned.kind == packet::PacketKind::icmp && packet::quote_in<Family>(turned).has_value());
     }
@@ -338,12 +263,12 @@ class World {
   // packet of such a flow that has not opened yet ends the burst.
   template <class Family>
   void receive(std::vector<std::uint8_t> frame, packet::PacketView view, bool formed) {
-    const std::uint64_t hash = balancer_->hash_of<Family>(view);
-    auto candidate = balancer_->candidate<Family>(balancer_->index_line<Family>(hash), hash);
+    const std::uint64_t hash = balancer().hash_of<Family>(view);
+    auto candidate = balancer().candidate<Family>(balancer().index_line<Family>(hash), hash);
     if (candidate.ask_second) {
-      candidate.value = balancer_->candidate_in_second<Family>(hash);
+      candidate.value = balancer().candidate_in_second<Family>(hash);
     }
-    if (balancer_->forward_known<Family>(view, candidate.value).value != 0) {
+    if (balancer().forward_known<Family>(view, candidate.value).hop.value != 0) {
       check<Family>(frame, formed);
       return;
     }
@@ -351,7 +276,7 @@ class World {
       end_burst();
     }
     l4::Opening<Family> opening;
-    const l4::Verdict verdict = balancer_->begin<Family>(view, hash, opening);
+    const l4::Verdict verdict = balancer().begin<Family>(view, hash, opening);
     require(verdict.kind != l4::Verdict::Kind::hand_off && verdict.kind != l4::Verdict::Kind::ask_home);
     if (verdict.kind == l4::Verdict::Kind::opening) {
       held_.push_back({std::move(frame), view, hash, formed, opening});
@@ -363,7 +288,7 @@ class World {
   void end_burst() {
     for (Held& held : held_) {
       const auto finish = [&]<class Family>(l4::Opening<Family>& opening) {
-        if (balancer_->finish<Family>(held.view, opening).kind == l4::Verdict::Kind::forward) {
+        if (balancer().finish<Family>(held.view, opening).kind == l4::Verdict::Kind::forward) {
           check<Family>(held.frame, held.formed);
         }
       };
@@ -382,22 +307,10 @@ class World {
   };
   static constexpr std::size_t most_held = 32;
 
-  packet::HashKey key_{{0x0123456789abcdef, 0xfedcba9876543210, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f0}};
   service::Snapshot snapshot_;
-  Nowhere output_;
-  l4::PersistenceTable persistence_;
-  service::StableArray<l4::BackendCounters> backends_;
-  service::StableArray<service::Gauge> active_;
-  service::StableArray<service::Gauge> others_;
-  service::StableArray<schedule::Scheduler> schedulers_;
-  std::atomic<std::uint64_t> others_version_{0};
-  neighbor::NeighborTable neighbors_;
-  Memory memory_v4_;
-  Memory memory_v6_;
-  std::uint64_t now_ = second;
+  fuzz::Ground ground_;
   std::vector<Held> held_;
   std::vector<std::uint8_t> forwarded_ = std::vector<std::uint8_t>(14);  // the last frame that went on
-  std::unique_ptr<l4::Balancer> balancer_;
 };
 
 }  // namespace

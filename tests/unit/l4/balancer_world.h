@@ -1,8 +1,9 @@
 // A balancer - or one per worker - with listeners, servers, a clock and somebody who looks at every packet, for the
 // tests of opening, forwarding and ending. Everything is of one address family:
 //
-//   clients client(1).. -> vip()  TCP and UDP, port 80 `nat`, 81 `fullnat`, 82 `dr`; other_vip(), TCP port 80 `nat`
-//                       -> server(0).. port 8080 (`dr`: 82), reached from local() by full NAT
+//   clients client(1).. -> vip()  TCP and UDP, port 80 `nat`, 81 `fullnat`, 82 `dr`, 83 `tunnel`; other_vip(), TCP port
+//   80
+//                       -> server(0).. port 8080 (`dr`: 82, `tunnel`: 83), reached from local() by full NAT
 //
 // Every packet that is forwarded has been checked: checksums, hop limit, next hop.
 #pragma once
@@ -25,6 +26,7 @@
 
 namespace steelyard::l4 {
 
+using test::Bytes;
 using test::Frame;
 using test::TcpFields;
 using test::UdpFields;
@@ -50,6 +52,12 @@ using std::chrono_literals::operator""ms;
       return "server " + std::to_string(verdict.backend.value) + " for worker " + std::to_string(verdict.worker.value);
     case Verdict::Kind::opening:
       return "opening";
+    case Verdict::Kind::split:
+      return "split for " + std::to_string(verdict.mtu);
+    case Verdict::Kind::too_big:
+      return "too big for " + std::to_string(verdict.mtu);
+    case Verdict::Kind::consumed:
+      return "consumed";
     case Verdict::Kind::unclaimed:
       break;
   }
@@ -88,6 +96,8 @@ class World {
     std::uint16_t workers = 1;
     PortRange local_ports{2000, 2063};
     bool resolved_servers = true;  // and clients: next hops are known, so that packets can take the fast path
+    bool other_servers = false;    // those behind tunnels are of the other address family
+    std::size_t locals = 1;
   };
 
   struct Service {
@@ -119,7 +129,22 @@ class World {
   }
   [[nodiscard]] static Address vip() { return test::address<Family>(text_of("192.0.2.", "2001:db8:1::", 10)); }
   [[nodiscard]] static Address other_vip() { return test::address<Family>(text_of("192.0.2.", "2001:db8:1::", 11)); }
-  [[nodiscard]] static Address local() { return test::address<Family>(text_of("10.0.0.", "2001:db8:a::", 200)); }
+  [[nodiscard]] static Address local(std::size_t n = 0) {
+    return test::address<Family>(text_of("10.0.0.", "2001:db8:a::", 200 + n));
+  }
+  // The far end of a tunnel.
+  [[nodiscard]] service::Address tunnel_server(std::size_t n) const {
+    using Other = std::conditional_t<Family::is_v6, packet::Ipv4, packet::Ipv6>;
+    const std::string last = std::to_string(n + 1);
+    return options_.other_servers
+               ? l4::to_service(test::address<Other>((Other::is_v6 ? "2001:db8:b::" : "10.9.0.") + last))
+               : l4::to_service(server(n));
+  }
+  // Ours, of the other address family.
+  [[nodiscard]] static service::Address other_own() {
+    using Other = std::conditional_t<Family::is_v6, packet::Ipv4, packet::Ipv6>;
+    return l4::to_service(test::address<Other>(Other::is_v6 ? "2001:db8:b::fe" : "10.9.0.254"));
+  }
   [[nodiscard]] static Address own() { return test::address<Family>(text_of("10.0.0.", "2001:db8:a::", 254)); }
 
   // What a client's packets carry.
@@ -177,40 +202,43 @@ class World {
 
   // Packets. What a worker does with one, the fast path first.
   Verdict receive(Frame& frame, std::size_t worker = 0) {
-    packet::PacketView view = frame.parse();
+    return through_room(frame, worker, [&](packet::PacketView& view) { return handle(view, worker); });
+  }
+  // The same without a look at what is forwarded.
+  Verdict handle(packet::PacketView& view, std::size_t worker = 0) {
     if (packet::is_icmp_error(view)) {
-      const std::uint8_t ttl = frame.ttl();
-      const Verdict verdict = balancer(worker).template translate_error<Family>(view);
-      check_forwarded(frame, verdict, ttl, worker);
-      return verdict;
+      return view.is_v6 ? balancer(worker).template translate_error<packet::Ipv6>(view)
+                        : balancer(worker).template translate_error<packet::Ipv4>(view);
     }
     if (view.kind != packet::PacketKind::l4) {
       ADD_FAILURE() << "not a layer 4 packet: " << packet::name(view.drop);
       return {};
     }
-    const std::uint8_t ttl = frame.ttl();
     Balancer& handler = balancer(worker);
     const std::uint64_t hash = handler.hash_of<Family>(view);
     auto candidate = handler.candidate<Family>(handler.index_line<Family>(hash), hash);
     if (candidate.ask_second) {
       candidate.value = handler.candidate_in_second<Family>(hash);
     }
-    const neighbor::HopIndex hop = handler.forward_known<Family>(view, candidate.value);
-    fast_ += hop.value != 0 ? 1U : 0U;
-    const Verdict verdict = hop.value != 0 ? Verdict::forwarded(hop) : handler.handle<Family>(view, hash);
-    check_forwarded(frame, verdict, ttl, worker);
+    const Forwarded known = handler.forward_known<Family>(view, candidate.value);
+    if (known.hop.value == 0) {
+      return handler.handle<Family>(view, hash);
+    }
+    ++fast_;
+    Verdict verdict = Verdict::forwarded(known.hop);
+    verdict.grown = known.grown;
     return verdict;
   }
+  // The outer packet, without what is inside, that the last packet into a tunnel had around it.
+  [[nodiscard]] const Bytes& outer() const { return outer_; }
   Verdict decide_for(Frame& frame, std::uint16_t asker, std::size_t worker) {
     packet::PacketView view = frame.parse();
     return balancer(worker).template decide_for<Family>(view, {asker});
   }
   Verdict open_decided(Frame& frame, service::BackendId backend, std::size_t worker) {
-    packet::PacketView view = frame.parse();
-    const std::uint8_t ttl = frame.ttl();
-    const Verdict verdict = balancer(worker).template open_decided<Family>(view, backend);
-    check_forwarded(frame, verdict, ttl, worker);
-    return verdict;
+    return through_room(frame, worker, [&](packet::PacketView& view) {
+      return balancer(worker).template open_decided<Family>(view, backend);
+    });
   }
   // From worker to worker, as long as one says that it is another's; what the last one says.
   Verdict deliver(Frame& frame, std::size_t worker) {
@@ -228,6 +256,19 @@ class World {
     ADD_FAILURE() << "handed round in circles";
     return {};
   }
+  // The packet has room in front of it, as in a buffer.
+  template <class Act>
+  Verdict through_room(Frame& frame, std::size_t worker, Act&& act) {
+    const std::uint8_t ttl = frame.ttl();
+    Bytes room = Bytes(most_grown);
+    test::append(room, frame.bytes);
+    packet::PacketView view = packet::parse(std::span(room).subspan(most_grown), frame.bytes.size(), {});
+    const Verdict verdict = act(view);
+    frame.bytes.assign(room.begin() + static_cast<std::ptrdiff_t>(most_grown - verdict.grown), room.end());
+    check_forwarded(frame, verdict, ttl, worker);
+    return verdict;
+  }
+
   // The server that the last packet to a VIP went to.
   [[nodiscard]] std::size_t direct_server() const { return direct_server_; }
   // Packets of the fast path so far.
@@ -274,12 +315,14 @@ class World {
     Worker(World& owner, std::uint16_t worker)
         : world(owner),
           backends(ids),
+          tunnels(ids),
           active(ids),
           others(ids),
           schedulers(ids),
           neighbors({neighbor::PortAddresses{}}, {1'024, 1'024, 4, 16}, test_key, *this),
           memory(FlowTable<Family>::memory_needed(owner.options_.flows)) {
       backends.commit(ids);
+      tunnels.commit(ids);
       active.commit(ids);
       others.commit(ids);
       schedulers.commit(ids);
@@ -292,8 +335,13 @@ class World {
       (Family::is_v6 ? setup.memory_v4 : setup.memory_v6) = unused.all();
       setup.flows_v4 = Family::is_v6 ? 0 : owner.options_.flows;
       setup.flows_v6 = Family::is_v6 ? owner.options_.flows : 0;
-      setup.own_addresses = {l4::to_service(own())};
-      setup.local_addresses = {l4::to_service(local())};
+      setup.own_addresses = {l4::to_service(own()), other_own()};
+      for (std::size_t n = 0; n < owner.options_.locals; ++n) {
+        setup.local_addresses.push_back(l4::to_service(local(n)));
+      }
+      setup.tunnels = &tunnels;
+      setup.path_mtus = &owner.path_mtus_;
+      setup.tunnel_ports = {{1'500, setup.own_addresses}};
       setup.local_ports = owner.options_.local_ports;
       for (const auto& table : owner.persistence_) {
         setup.persistence.push_back(table.get());
@@ -313,9 +361,12 @@ class World {
     bool send_built(std::span<const std::uint8_t> packet, bool is_v6, neighbor::HopIndex hop) override {
       world.sent_.push_back(test::framed(packet));
       Frame& frame = world.sent_.back();
-      EXPECT_EQ(is_v6, Family::is_v6);
+      EXPECT_EQ(is_v6, frame.is_v6());
+      const bool tunneled = world.unwrap(frame, hop, *this);
       EXPECT_TRUE(frame.checksums_right());
-      world.check_hop(frame, hop, *this);
+      if (!tunneled) {
+        world.check_hop(frame, hop, *this);
+      }
       return true;
     }
     void send_frame(std::uint16_t, std::span<const std::uint8_t>) override {}
@@ -324,6 +375,7 @@ class World {
 
     World& world;
     service::StableArray<BackendCounters> backends;
+    service::StableArray<TunnelEnd> tunnels;
     service::StableArray<service::Gauge> active;
     service::StableArray<service::Gauge> others;
     service::StableArray<schedule::Scheduler> schedulers;
@@ -341,10 +393,11 @@ class World {
     made->key = {l4::to_service(tuple.destination), __builtin_bswap16(tuple.destination_port), of.protocol};
     made->mode = of.mode;
     for (std::uint32_t server_number = 0; server_number < options_.servers; ++server_number) {
-      made->servers.push_back({l4::to_service(server(server_number)),
-                               of.mode == Mode::dr ? made->key.port : std::uint16_t{8080},
-                               100,
-                               {first_backend + server_number}});
+      made->servers.push_back(
+          {of.mode == Mode::tunnel ? tunnel_server(server_number) : l4::to_service(server(server_number)),
+           service::is_one_sided(of.mode) ? made->key.port : std::uint16_t{8080},
+           100,
+           {first_backend + server_number}});
     }
     made->state = std::make_shared<service::ListenerState>(options_.servers);
     for (std::uint16_t worker = 0; worker < options_.workers; ++worker) {
@@ -361,7 +414,8 @@ class World {
     for (const Service& of :
          {Service{Protocol::tcp, Mode::nat}, Service{Protocol::tcp, Mode::fullnat}, Service{Protocol::udp, Mode::nat},
           Service{Protocol::udp, Mode::fullnat}, Service{Protocol::tcp, Mode::nat, true},
-          Service{Protocol::tcp, Mode::dr}, Service{Protocol::udp, Mode::dr}}) {
+          Service{Protocol::tcp, Mode::dr}, Service{Protocol::udp, Mode::dr}, Service{Protocol::tcp, Mode::tunnel},
+          Service{Protocol::udp, Mode::tunnel}}) {
       add_listener(of, backend);
       backend += static_cast<std::uint32_t>(options_.servers);
     }
@@ -379,6 +433,7 @@ class World {
     const std::array vips{l4::to_service(vip()), l4::to_service(other_vip())};
     snapshot_.vips = std::make_shared<service::AddressSet>(vips);
     snapshot_.routes.push_back({service::Prefix{l4::to_service(vip()), 0}, {}, true, {}});
+    snapshot_.routes.push_back({service::Prefix{other_own(), 0}, {}, true, {}});
   }
 
   // A packet goes to its destination; one to a VIP, as `dr` passes it on, to a server.
@@ -394,8 +449,29 @@ class World {
     }
     EXPECT_LT(direct_server_, options_.servers) << "not on its way to a server";
   }
+  // Takes the outer packet off. False: there was none.
+  bool unwrap(Frame& frame, neighbor::HopIndex hop, Worker& worker) {
+    if (frame.protocol() != packet::protocol_ipv4 && frame.protocol() != packet::protocol_ipv6) {
+      return false;
+    }
+    const std::size_t size = frame.is_v6() ? packet::Ipv6::header_size : packet::Ipv4::header_size;
+    outer_.assign(frame.bytes.begin() + 14, frame.bytes.begin() + static_cast<std::ptrdiff_t>(14 + size));
+    const service::Address destination = frame.is_v6() ? l4::to_service(packet::load<packet::Ipv6Address>(&outer_[24]))
+                                                       : l4::to_service(packet::load<packet::Ipv4Address>(&outer_[16]));
+    EXPECT_EQ(hop, hop_to(destination, worker));
+    EXPECT_TRUE(frame.is_v6() || test::slow_checksum(outer_) == 0);
+    frame.bytes.erase(frame.bytes.begin() + 14, frame.bytes.begin() + static_cast<std::ptrdiff_t>(14 + size));
+    test::put16(frame.bytes, 12, frame.bytes[14] >> 4U == 6 ? 0x86ddU : 0x0800U);
+    direct_server_ = 0;
+    while (direct_server_ < options_.servers && destination != tunnel_server(direct_server_)) {
+      ++direct_server_;
+    }
+    return true;
+  }
   [[nodiscard]] neighbor::HopIndex hop_to(const Address& destination, Worker& worker) {
-    const service::Address whole = l4::to_service(destination);
+    return hop_to(l4::to_service(destination), worker);
+  }
+  [[nodiscard]] neighbor::HopIndex hop_to(const service::Address& whole, Worker& worker) {
     const auto key = packet::load<neighbor::IpKey>(whole.v6().data());
     const auto hop = worker.neighbors.find(key, 0, now_ns());
     if (options_.resolved_servers) {
@@ -409,12 +485,15 @@ class World {
   }
 
   void check_forwarded(Frame& frame, const Verdict& verdict, std::uint8_t ttl, std::size_t worker) {
-    if (verdict.kind != Verdict::Kind::forward) {
+    if (verdict.kind != Verdict::Kind::forward && verdict.kind != Verdict::Kind::split) {
       return;
     }
+    const bool tunneled = verdict.grown != 0 && unwrap(frame, verdict.hop, *workers_[worker]);
     EXPECT_TRUE(frame.checksums_right());
     EXPECT_EQ(frame.ttl(), ttl - 1);
-    check_hop(frame, verdict.hop, *workers_[worker]);
+    if (!tunneled) {
+      check_hop(frame, verdict.hop, *workers_[worker]);
+    }
   }
 
   Options options_;
@@ -423,6 +502,8 @@ class World {
   std::vector<std::unique_ptr<PersistenceTable>> persistence_;
   std::chrono::milliseconds now_{1'000'000};
   std::vector<Frame> sent_;
+  PathMtuTable path_mtus_{test_key};
+  Bytes outer_;
   std::size_t fast_ = 0;
   std::size_t direct_server_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;

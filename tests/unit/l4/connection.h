@@ -115,6 +115,8 @@ class BalancerTest : public testing::Test {
   static constexpr Service fullnat_udp{Protocol::udp, Mode::fullnat};
   static constexpr Service dr_tcp{Protocol::tcp, Mode::dr};
   static constexpr Service dr_udp{Protocol::udp, Mode::dr};
+  static constexpr Service tunnel_tcp{Protocol::tcp, Mode::tunnel};
+  static constexpr Service tunnel_udp{Protocol::udp, Mode::tunnel};
   static constexpr Service other_vip_tcp{Protocol::tcp, Mode::nat, true};
 };
 

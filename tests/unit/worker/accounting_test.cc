@@ -58,9 +58,9 @@ class Mix {
     using S = Scene<Family>;
     const std::string client = (Family::is_v6 ? "2001:db8:77::" : "198.51.100.") + std::to_string(1 + below(6));
     const auto client_port = static_cast<std::uint16_t>(1 + below(40));
-    const std::array<std::uint16_t, 5> vip_ports{80, 81, 82, 53, 9'999};
-    const std::uint16_t vip_port = vip_ports[below(5)];
-    const std::uint8_t protocol = vip_port == 53 ? packet::protocol_udp : packet::protocol_tcp;
+    const std::array<std::uint16_t, 6> vip_ports{80, 81, 82, 53, test::tunnel_datagram_port, 9'999};
+    const std::uint16_t vip_port = vip_ports[below(6)];
+    const std::uint8_t protocol = test::is_for_datagrams(vip_port) ? packet::protocol_udp : packet::protocol_tcp;
     const std::string server = chance(2) ? S::server : S::other_server;
     const std::string back_to = chance(2) ? client : S::local;
     switch (below(8)) {
@@ -82,15 +82,19 @@ class Mix {
 
   template <class Family>
   Frame segment(const packet::Tuple<Family>& ends) {
-    if (ends.protocol == packet::protocol_udp) {
-      return test::udp(ends, {.payload = chance(10) ? 1'600 : below(300),
-                              .ip = {.ttl = chance(10) ? std::uint8_t{1} : std::uint8_t{64}}});
+    const test::IpFields ip{.ttl = chance(10) ? std::uint8_t{1} : std::uint8_t{64}};
+    Frame frame = ends.protocol == packet::protocol_udp
+                      ? test::udp(ends, {.payload = chance(10) ? 1'600 : below(300), .ip = ip})
+                      : test::tcp(ends, {.sequence = {1'000 + below(3)},
+                                         .acknowledgment = {5'000 + below(3)},
+                                         .flags = static_cast<std::uint8_t>(below(64)),
+                                         .payload = chance(20) ? 1'500 : below(100),
+                                         .ip = ip});
+    if (!Family::is_v6 && chance(2)) {
+      frame.l3()[6] |= 0x40U;  // don't fragment
+      frame.fix_checksums();
     }
-    return test::tcp(ends, {.sequence = {1'000 + below(3)},
-                            .acknowledgment = {5'000 + below(3)},
-                            .flags = static_cast<std::uint8_t>(below(64)),
-                            .payload = chance(20) ? 1'500 : below(100),
-                            .ip = {.ttl = chance(10) ? std::uint8_t{1} : std::uint8_t{64}}});
+    return frame;
   }
 
   // One of few datagrams, which do not all agree about where they are cut.

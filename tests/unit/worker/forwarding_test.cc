@@ -1,4 +1,5 @@
 // Packets on their way through a worker: to their server and back, to the kernel, or dropped by a name.
+#include "tests/unit/fragment_builder.h"
 #include "tests/unit/worker/stand.h"
 
 namespace steelyard::worker {
@@ -216,7 +217,7 @@ TYPED_TEST(Forwarding, WhoSendsAPacketThatDoesNotFitTheNextLinkIsTold) {
   }
 }
 
-TYPED_TEST(Forwarding, AFrameThatDoesNotFitTheNextLinkIsDroppedByName) {
+TYPED_TEST(Forwarding, AFrameThatDoesNotFitTheNextLinkIsSplitWhereItMayBe) {
   Stand stand;
   const auto ends = test::tuple<TypeParam>(packet::protocol_udp, Scene<TypeParam>::client, 4'321, Scene<TypeParam>::vip,
                                            test::datagram_port);
@@ -227,18 +228,50 @@ TYPED_TEST(Forwarding, AFrameThatDoesNotFitTheNextLinkIsDroppedByName) {
   Frame large = test::udp(ends, {.payload = fits + 1});
   stand.receive(wan, large);
   stand.resolve();
-  EXPECT_THAT(stand.sent(lan), IsEmpty());
-  EXPECT_EQ(stand.drops(DropReason::frame_exceeds_mtu), 1u);
-  EXPECT_THAT(stand.sent(wan), SizeIs(TypeParam::is_v6 ? 1 : 0)) << "IPv4 routers split what may be split";
+  auto sent = stand.sent(lan);
+  if (TypeParam::is_v6) {
+    EXPECT_THAT(sent, IsEmpty());
+    EXPECT_EQ(stand.drops(DropReason::frame_exceeds_mtu), 1u);
+    EXPECT_THAT(stand.sent(wan), SizeIs(1));
+    return;
+  }
+  ASSERT_THAT(sent, SizeIs(2));
+  EXPECT_LE(sent[0].bytes.size(), 1'514u);
+  auto whole = test::join<TypeParam>(sent);
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(whole->checksums_right());
+  EXPECT_TRUE(std::ranges::equal(whole->l4().subspan(8), large.l4().subspan(8)));
+  EXPECT_EQ(stand.packets().split.get(), 1u);
 }
 
-TYPED_TEST(Forwarding, AFrameThatDoesNotFitIsDroppedAlsoAfterItHasWaited) {
+TYPED_TEST(Forwarding, APacketThatTakesAllBuffersToSplitIsDroppedByName) {
+  if (TypeParam::is_v6) {
+    return;
+  }
+  Stand stand({.generated_buffers = 15});
+  const auto ends = test::tuple<TypeParam>(packet::protocol_udp, Scene<TypeParam>::client, 4'321, Scene<TypeParam>::vip,
+                                           test::datagram_port);
+  stand.receive(wan, test::udp(ends));
+  stand.resolve();
+  (void)stand.sent(lan);
+  std::vector<nic::Packet> taken;
+  while (stand.generate().available() > 1) {
+    taken.push_back(stand.generate().allocate());
+  }
+  stand.receive(wan, test::udp(ends, {.payload = 1'600}));
+  stand.turn();
+  EXPECT_EQ(stand.drops(DropReason::no_buffer), 1u);
+  EXPECT_THAT(stand.sent(lan), IsEmpty());
+}
+
+TYPED_TEST(Forwarding, AFrameThatDoesNotFitIsSplitOrDroppedAlsoAfterItHasWaited) {
   Stand stand;
   const auto ends = test::tuple<TypeParam>(packet::protocol_udp, Scene<TypeParam>::client, 4'321, Scene<TypeParam>::vip,
                                            test::datagram_port);
   stand.receive(wan, test::udp(ends, {.payload = 1'600}));
   stand.resolve();
-  EXPECT_EQ(stand.drops(DropReason::frame_exceeds_mtu), 1u);
+  EXPECT_EQ(stand.drops(DropReason::frame_exceeds_mtu), TypeParam::is_v6 ? 1u : 0u);
+  EXPECT_THAT(stand.sent(lan), SizeIs(TypeParam::is_v6 ? 0 : 2));
   EXPECT_EQ(stand.packets().waiting.get(), 0u);
 }
 

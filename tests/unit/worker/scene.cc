@@ -29,7 +29,8 @@ std::vector<std::shared_ptr<service::Listener>> listeners_of(std::size_t workers
   for (const Kind kind :
        {Kind{nat_port, service::Mode::nat}, Kind{fullnat_port, service::Mode::fullnat},
         Kind{persistent_port, service::Mode::nat}, Kind{datagram_port, service::Mode::nat},
-        Kind{fullnat_datagram_port, service::Mode::fullnat}, Kind{direct_datagram_port, service::Mode::dr}}) {
+        Kind{fullnat_datagram_port, service::Mode::fullnat}, Kind{direct_datagram_port, service::Mode::dr},
+        Kind{tunnel_datagram_port, service::Mode::tunnel}}) {
     auto listener = std::make_shared<service::Listener>();
     listener->id = {static_cast<std::uint16_t>(first_id + listeners.size())};
     listener->key = {model_address(Scene<Family>::vip), kind.port,

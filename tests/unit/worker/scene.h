@@ -39,10 +39,12 @@ inline constexpr std::uint16_t persistent_port = 82;
 inline constexpr std::uint16_t datagram_port = 53;
 inline constexpr std::uint16_t fullnat_datagram_port = 54;
 inline constexpr std::uint16_t direct_datagram_port = 55;
+inline constexpr std::uint16_t tunnel_datagram_port = 56;
 inline constexpr std::uint16_t server_port = 8080;
 
 [[nodiscard]] constexpr bool is_for_datagrams(std::uint16_t vip_port) {
-  return vip_port == datagram_port || vip_port == fullnat_datagram_port || vip_port == direct_datagram_port;
+  return vip_port == datagram_port || vip_port == fullnat_datagram_port || vip_port == direct_datagram_port ||
+         vip_port == tunnel_datagram_port;
 }
 
 [[nodiscard]] constexpr MacAddress own_mac(std::uint16_t link) {

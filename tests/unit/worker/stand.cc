@@ -71,6 +71,7 @@ Stand::PerWorker::PerWorker(std::size_t place, std::uint32_t buffers)
       memory_v6(zeroed(l4::FlowTable<packet::Ipv6>::memory_needed(flows))),
       persistence(1'024, {{1, 2, 3, 4}}) {
   backends.commit(64);
+  tunnels.commit(64);
   active.commit(64);
   others.commit(64);
   schedulers.commit(64);
@@ -191,6 +192,9 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
     balancer.persistence.push_back(&each->persistence);
   }
   balancer.backends = &own.backends;
+  balancer.tunnels = &own.tunnels;
+  balancer.path_mtus = &path_mtus_;
+  balancer.tunnel_ports = {{1'500, {}}, {1'500, {}}};
   balancer.active = &own.active;
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;

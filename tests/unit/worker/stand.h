@@ -108,6 +108,7 @@ class Stand {
     Memory memory_v4;
     Memory memory_v6;
     service::StableArray<l4::BackendCounters> backends{64};
+    service::StableArray<l4::TunnelEnd> tunnels{64};
     service::StableArray<service::Gauge> active{64};
     service::StableArray<service::Gauge> others{64};
     service::StableArray<schedule::Scheduler> schedulers{64};
@@ -132,6 +133,7 @@ class Stand {
   std::vector<Ring> to_kernel_;                                // by worker and link
   std::vector<Ring> from_kernel_;                              // by link
   std::atomic<std::uint64_t> others_version_{0};
+  l4::PathMtuTable path_mtus_{key_};
   std::vector<std::shared_ptr<const service::Snapshot>> snapshots_;
   std::atomic<const service::Snapshot*> published_{nullptr};
   std::chrono::nanoseconds now_ = 10s;

@@ -137,6 +137,43 @@ TEST(ValidateServices, DirectReturnKeepsThePort) {
   EXPECT_THAT(errors(with_listener("protocol: tcp, mode: dr, port: 81, server_port: 81")), IsEmpty());
 }
 
+TEST(ValidateServices, ATunnelKeepsThePort) {
+  EXPECT_THAT(errors(with_listener("protocol: tcp, mode: tunnel, server_group: g, port: 80")), IsEmpty());
+  EXPECT_THAT(errors(with_listener("protocol: tcp, mode: tunnel, server_group: g, port: 81")),
+              ElementsAre(HasSubstr("has another port than the listener: mode tunnel changes no ports; allowed: port "
+                                    "81")));
+}
+
+TEST(ValidateServices, ATunnelLeadsToServersOfEitherFamilyWhereWeHaveASource) {
+  const auto text = [](std::string_view mode, std::string_view address, std::string_view more) {
+    return with_ports(
+        "gateway: 192.0.2.1\n" + std::string(more) +
+        "load_balancers:\n"
+        "  - {name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: g, mode: " +
+        std::string(mode) + "}]}\nserver_groups: [{name: g, servers: [{address: '" + std::string(address) +
+        "', port: 80}]}]\n");
+  };
+  const std::string_view route = "routes: [{to: '2001:db8:9::/48', via: '2001:db8:1::9'}]\n";
+  EXPECT_THAT(errors(text("tunnel", "203.0.113.7", "")), IsEmpty());
+  EXPECT_THAT(errors(text("tunnel", "2001:db8:1::7", "")), IsEmpty());
+  EXPECT_THAT(errors(text("tunnel", "2001:db8:9::7", route)), IsEmpty());
+  EXPECT_THAT(errors(text("nat", "2001:db8:1::7", "")), ElementsAre(HasSubstr("or mode tunnel")));
+}
+
+TEST(ValidateServices, ATunnelNeedsASourceOfTheServersFamily) {
+  const auto text = [](std::string_view more) {
+    return "ports: [{name: lan, device: net_null0, addresses: [10.0.0.254/24]}]\n"
+           "routes: [{to: '2001:db8::/32', via: 'fe80::1', port: lan}]\n" +
+           std::string(more) +
+           "load_balancers: [{name: a, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80, server_group: g, "
+           "mode: tunnel}]}]\n"
+           "server_groups: [{name: g, servers: [{address: '2001:db8::7', port: 80}]}]\n";
+  };
+  EXPECT_THAT(errors(text("")), ElementsAre(HasSubstr("server 2001:db8::7 of listener tcp 192.0.2.10:80 cannot be "
+                                                      "reached by a tunnel: we have no IPv6 address to send from")));
+  EXPECT_THAT(errors(text("local_addresses: [{address: '2001:db8:5::1', port: lan}]\n")), IsEmpty());
+}
+
 TEST(ValidateServices, DirectReturnNeedsServersOnALink) {
   const auto text = [](std::string_view address) {
     return with_ports(

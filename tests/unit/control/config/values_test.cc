@@ -241,8 +241,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{with_listener("protocol: https, port: 80, server_group: g"), "`https` is not supported in this version"},
         Wrong{with_listener("protocol: sctp, port: 80, server_group: g"),
               "6:20: error: `protocol` is `sctp`; allowed: `tcp`, `udp`"},
-        Wrong{tcp("mode: tunnel"),
-              "6:58: error: `mode` `tunnel` is not supported in this version; allowed: `nat`, `fullnat`, `dr`"},
+        Wrong{tcp("mode: gre"), "6:58: error: `mode` is `gre`; allowed: `nat`, `fullnat`, `dr`, `tunnel`"},
         Wrong{tcp("scheduler: qch"),
               "6:63: error: `scheduler` `qch` is not supported in this version; allowed: `wrr`, `wlc`, `rr`, `sch`, "
               "`tch`"},
