@@ -102,6 +102,7 @@ Stand<Family>::Stand(Machine& machine, const StandPlan& plan)
   active_.commit(servers);
   others_.commit(servers);
   schedulers_.commit(2);
+  listeners_.commit(2);
   snapshot_ = make_snapshot(plan);
   published_.store(snapshot_.get(), std::memory_order_release);
   machine_.port().set_freeing(true);
@@ -188,6 +189,7 @@ worker::WorkerSetup Stand<Family>::make_setup() {
   balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{link.mtu, {own}}};
   balancer.active = &active_;
+  balancer.listeners = &listeners_;
   balancer.schedulers = &schedulers_;
   balancer.others = &others_;
   balancer.others_version = &others_version_;

@@ -135,6 +135,7 @@ class Stand {
   l4::PathMtuTable path_mtus_{key_};
   service::StableArray<service::Gauge> active_{service::max_backends};
   service::StableArray<service::Gauge> others_{service::max_backends};
+  service::StableArray<l4::ListenerCounters> listeners_{service::max_listeners + 1};
   service::StableArray<schedule::Scheduler> schedulers_{service::max_listeners + 1};
   std::atomic<std::uint64_t> others_version_{0};
   l4::PersistenceTable persistence_{1'024, key_};

@@ -57,7 +57,7 @@ build_release() {
 }
 
 micro() {
-  build_release l4_benchmark schedule_benchmark healthcheck_benchmark
+  build_release l4_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark
   surroundings
   local tables=() hugepages
   hugepages=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
@@ -83,6 +83,7 @@ micro() {
   one "4 KiB" l4_benchmark --pages=4k --benchmark_filter="$filter"
   one "" schedule_benchmark --benchmark_filter="$filter"
   one "" healthcheck_benchmark --benchmark_filter="$filter"
+  one "" access_control_benchmark --benchmark_filter="$filter"
   bench/table.py "${tables[@]}"
 }
 

@@ -106,4 +106,14 @@ std::string counted(std::uint64_t count, std::string_view one, std::string_view 
   return std::to_string(count) + ' ' + std::string(count == 1 ? one : many);
 }
 
+std::string nonzero(const boost::json::object& counters) {
+  std::string out;
+  for (const boost::json::key_value_pair& entry : counters) {
+    if (number(counters, entry.key()) != 0) {
+      out += (out.empty() ? "" : ", ") + std::string(entry.key()) + ' ' + text(entry.value());
+    }
+  }
+  return out;
+}
+
 }  // namespace steelyard::control::cli

@@ -31,4 +31,7 @@ namespace steelyard::control::cli {
 // "1 server", "2 servers".
 [[nodiscard]] std::string counted(std::uint64_t count, std::string_view one, std::string_view many);
 
+// "access_denied 12, ...": the counters of an object that are not zero; empty when there is none.
+[[nodiscard]] std::string nonzero(const boost::json::object& counters);
+
 }  // namespace steelyard::control::cli

@@ -125,6 +125,9 @@ std::string listeners_table(const json::array& listeners) {
     const json::object& listener = as_object(each);
     table.add(traffic_cells(
         text(listener, "load_balancer") + ':' + text(listener, "protocol") + ':' + text(listener, "port"), listener));
+    if (const std::string refused = nonzero(member(listener, "refused")); !refused.empty()) {
+      table.note("refused: " + refused);
+    }
     for (const json::value& inner : list(listener, "servers")) {
       const json::object& server = as_object(inner);
       table.add(traffic_cells("  " + endpoint(text(server, "address"), number(server, "port")), server));

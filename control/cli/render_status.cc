@@ -90,6 +90,22 @@ std::string servers_table(const json::object& listener) {
   return table.empty() ? line("    no servers") : table.str();
 }
 
+// Who may come in, and who could not; empty: everybody.
+std::string listener_rules(const json::object& listener) {
+  std::string out;
+  if (const json::object& access = member(member(listener, "rules"), "access_control"); !access.empty()) {
+    std::string names;
+    for (const json::value& name : list(access, "lists")) {
+      names += (names.empty() ? "" : ", ") + text(name);
+    }
+    out += line("    " + text(access, "type") + " list " + names);
+  }
+  if (const std::string refused = nonzero(member(listener, "refused")); !refused.empty()) {
+    out += line("    refused: " + refused);
+  }
+  return out;
+}
+
 std::string listener_head(const json::object& listener) {
   std::string head = "  " + text(listener, "protocol") + '/' + text(listener, "port") + ' ' + text(listener, "status") +
                      ", " + text(listener, "mode") + ", " + text(listener, "scheduler") + ", group " +
@@ -138,6 +154,7 @@ std::string render_status(const json::object& status) {
     out += '\n' + line(text(balancer, "name") + ' ' + text(balancer, "address") + ' ' + text(balancer, "status"));
     for (const json::value& listener : list(balancer, "listeners")) {
       out += listener_head(as_object(listener));
+      out += listener_rules(as_object(listener));
       out += servers_table(as_object(listener));
     }
   }

@@ -24,6 +24,9 @@ void check_addresses(const Config& config, const Incomplete& incomplete, Report&
 // validate_services.cc: load balancers, listeners, groups, servers.
 void check_services(const Config& config, const Incomplete& incomplete, Report& report);
 
+// validate_access.cc: access control lists and who uses them.
+void check_access(const Config& config, const Incomplete& incomplete, Report& report);
+
 // Finds the prefix that an address lies in by one probe for each prefix length in use, whatever the number of prefixes.
 class PrefixSet {
  public:

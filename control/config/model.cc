@@ -28,6 +28,11 @@ const ServerGroup* find_server_group(const Config& config, std::string_view name
   return found == config.server_groups.end() ? nullptr : &*found;
 }
 
+const AccessControlList* find_access_control_list(const Config& config, std::string_view name) {
+  const auto found = std::ranges::find(config.access_control_lists, name, &AccessControlList::name);
+  return found == config.access_control_lists.end() ? nullptr : &*found;
+}
+
 std::optional<std::size_t> find_port(const Config& config, std::string_view name) {
   const auto found = std::ranges::find(config.ports, name, &Port::name);
   if (found == config.ports.end()) {
@@ -152,6 +157,10 @@ std::string_view to_string(CheckType type) {
       return "udp";
   }
   return "?";
+}
+
+std::string_view to_string(AccessType type) {
+  return type == AccessType::white ? "white" : "black";
 }
 
 }  // namespace steelyard::control::config

@@ -22,6 +22,7 @@
 
 namespace steelyard::control::config {
 
+using service::AccessType;
 using service::Address;
 using service::Mode;
 using service::OrphanPolicy;
@@ -168,6 +169,34 @@ struct ServerGroup {
   friend bool operator==(const ServerGroup&, const ServerGroup&) = default;
 };
 
+// Sources that listeners let in, or do not.
+struct AccessEntry {
+  Prefix network;       // host bits are clear
+  std::string comment;  // for people alone
+  friend bool operator==(const AccessEntry&, const AccessEntry&) = default;
+};
+
+struct AccessControlList {
+  std::string name;
+  std::vector<AccessEntry> entries;  // at most max_access_entries
+  Position at;
+  friend bool operator==(const AccessControlList&, const AccessControlList&) = default;
+};
+inline constexpr std::size_t max_access_entries = 1000;
+
+// What a listener makes of lists: all of them together are one.
+struct ListenerAccess {
+  struct Name {
+    std::string name;
+    Position at;
+    friend bool operator==(const Name&, const Name&) = default;
+  };
+  AccessType type = AccessType::white;
+  std::vector<Name> lists;  // at least one
+  Position at;
+  friend bool operator==(const ListenerAccess&, const ListenerAccess&) = default;
+};
+
 struct Listener {
   Protocol protocol = Protocol::tcp;
   std::uint16_t port = 0;
@@ -184,6 +213,7 @@ struct Listener {
   // How long connections of a removed, failed or drained server may go on: 10..900 s; none: without a deadline.
   std::optional<std::chrono::seconds> connection_drain;
   bool strip_timestamps = true;
+  std::optional<ListenerAccess> access_control;  // none: everybody may come in
   HealthCheck health_check;
   Position at;
   Position port_at;
@@ -217,6 +247,7 @@ struct Config {
   std::chrono::seconds shutdown_drain{0};  // 0..3600
   std::vector<LoadBalancer> load_balancers;
   std::vector<ServerGroup> server_groups;
+  std::vector<AccessControlList> access_control_lists;
   Position local_ports_at;
   friend bool operator==(const Config&, const Config&) = default;
 };
@@ -224,6 +255,8 @@ struct Config {
 // ---- Questions that several readers of a configuration ask ---------------------------------------------------------
 
 [[nodiscard]] const ServerGroup* find_server_group(const Config& config, std::string_view name);
+
+[[nodiscard]] const AccessControlList* find_access_control_list(const Config& config, std::string_view name);
 
 // Index into Config::ports.
 [[nodiscard]] std::optional<std::size_t> find_port(const Config& config, std::string_view name);
@@ -254,5 +287,6 @@ struct Config {
 [[nodiscard]] std::string_view to_string(Scheduler scheduler);
 [[nodiscard]] std::string_view to_string(LogLevel level);
 [[nodiscard]] std::string_view to_string(CheckType type);
+[[nodiscard]] std::string_view to_string(AccessType type);
 
 }  // namespace steelyard::control::config

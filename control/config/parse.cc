@@ -137,6 +137,7 @@ Draft parse_draft(std::string_view text, Report& report) {
   read_network(file, draft.config, draft.incomplete);
   read_policies(file, draft.config);
   read_services(file, draft.config, draft.incomplete);
+  read_access_control_lists(file, draft.config, draft.incomplete);
   file.finish();
   return draft;
 }

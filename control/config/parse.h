@@ -27,6 +27,7 @@ struct Incomplete {
   bool routes = false;
   bool local_addresses = false;
   bool server_groups = false;
+  bool access_control_lists = false;
   bool whole_file = false;  // there is no tree at all
 };
 struct Draft {

@@ -212,6 +212,9 @@ Listener read_listener(const Node& node, Report& report) {
   } else if ((has_mode || !map.has("mode")) && listener.mode != Mode::fullnat) {
     map.has_no_effect("strip_timestamps", "only mode fullnat uses it");
   }
+  if (const Node* access = map.find("access_control")) {
+    listener.access_control = read_access_control(*access, report);
+  }
   listener.health_check = HealthCheck::for_protocol(listener.protocol);
   if (const Node* check = map.find("health_check")) {
     listener.health_check = read_health_check(*check, listener.protocol, has_protocol, report);

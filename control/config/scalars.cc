@@ -152,6 +152,24 @@ std::optional<Prefix> read_prefix(const Node& node, std::string_view what, Repor
   return prefix;
 }
 
+std::optional<Prefix> read_network_or_address(const Node& node, std::string_view what, Report& report) {
+  const std::string_view text = node.scalar;
+  const auto slash = text.find('/');
+  const bool usable = node.kind == Node::Kind::scalar && text.find('\0') == std::string_view::npos &&
+                      (slash == std::string_view::npos || decimal(text.substr(slash + 1)));
+  const auto prefix = usable ? Prefix::parse(text) : std::nullopt;
+  if (!prefix) {
+    refuse(node, what, "a network such as 198.51.100.0/24 or 2001:db8::/32, or an address", report);
+    return std::nullopt;
+  }
+  if (!(prefix->network() == *prefix)) {
+    report.error(node.at, std::string(what) + " is " + shown(node) + ", which has host bits; allowed: the network " +
+                              in_quotes(prefix->network().to_string()) + ", or an address");
+    return std::nullopt;
+  }
+  return prefix;
+}
+
 std::optional<PortRange> read_port_range(const Node& node, std::string_view what, Report& report) {
   const std::string_view text = node.scalar;
   const auto dash = text.find('-');

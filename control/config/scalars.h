@@ -43,6 +43,8 @@ struct Choice {
 [[nodiscard]] std::optional<Address> read_address(const Node& node, std::string_view what, Report& report);
 // "192.0.2.0/24"; the length must be written.
 [[nodiscard]] std::optional<Prefix> read_prefix(const Node& node, std::string_view what, Report& report);
+// A network without host bits, or an address alone for itself.
+[[nodiscard]] std::optional<Prefix> read_network_or_address(const Node& node, std::string_view what, Report& report);
 // "80" or "2800-3300".
 [[nodiscard]] std::optional<PortRange> read_port_range(const Node& node, std::string_view what, Report& report);
 // "127.0.0.1:9464" or "[::1]:9464".

@@ -2,6 +2,7 @@
 // the rest and never stops at the first error.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "control/config/map_reader.h"
@@ -15,5 +16,9 @@ void read_network(MapReader& file, Config& config, Incomplete& incomplete);
 
 // parse_services.cc: `load_balancers`, `server_groups`.
 void read_services(MapReader& file, Config& config, Incomplete& incomplete);
+
+// parse_access.cc: `access_control_lists`, and `access_control` of a listener.
+void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);
+[[nodiscard]] std::optional<ListenerAccess> read_access_control(const Node& node, Report& report);
 
 }  // namespace steelyard::control::config

@@ -34,6 +34,7 @@ void validate(const Config& config, const Incomplete& incomplete, Report& report
   check_network(config, incomplete, report);
   check_addresses(config, incomplete, report);
   check_services(config, incomplete, report);
+  check_access(config, incomplete, report);
 }
 
 std::vector<Diagnostic> validate(const Config& config, std::string_view file_name) {

@@ -39,7 +39,7 @@ bool same_settings(const service::Listener& a, const service::Listener& b) {
   return a.key == b.key && a.mode == b.mode && a.scheduler == b.scheduler && a.running == b.running &&
          a.on_unhealthy == b.on_unhealthy && a.on_removed == b.on_removed &&
          a.established_timeout == b.established_timeout && a.persistence_timeout == b.persistence_timeout &&
-         a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps;
+         a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.access == b.access;
 }
 
 std::vector<service::Route> routes_of(const config::Config& config) {
@@ -178,6 +178,7 @@ tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config:
                                                    const Overrides& overrides, const Plan* previous) {
   Work work{*config, overrides, previous, {}, {}, {}, {}, {}, {}, {}};
   work.snapshot = std::make_shared<service::Snapshot>();
+  access_controls_.begin();
   for (const config::ServerGroup& group : config->server_groups) {
     work.groups.emplace(group.name, &group);
   }
@@ -257,6 +258,7 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   built->persistence_timeout = listener.persistence_timeout;
   built->slow_start = listener.slow_start;
   built->strip_timestamps = listener.strip_timestamps;
+  built->access = access_controls_.get(work.config, listener.access_control);
   ListenerPlan plan{built->id, balancer_place, listener_place, group != nullptr ? group->name : balancer.name, {}};
   for (const config::Server& server : config::servers_of(balancer, listener, group)) {
     const BackendKey backend_key{key, server.address, server.port};

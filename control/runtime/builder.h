@@ -12,6 +12,7 @@
 #include <tl/expected.hpp>
 
 #include "control/config/model.h"
+#include "control/runtime/access_controls.h"
 #include "control/runtime/id_registry.h"
 #include "control/runtime/overrides.h"
 #include "dataplane/service/snapshot.h"
@@ -82,6 +83,7 @@ class PlanBuilder {
 
   std::size_t workers_;
   std::uint64_t generation_ = 0;
+  AccessControls access_controls_;
   std::set<service::VipKey> once_nat_;  // listeners that are in `nat` mode, or were before a reload
   IdRegistry<service::VipKey> listener_ids_;
   IdRegistry<BackendKey> backend_ids_;

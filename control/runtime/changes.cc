@@ -171,6 +171,10 @@ void Runtime::apply(Plan plan) {
     const ListenerPlan& planned = plan.listeners[listener];
     const auto& built = plan.snapshot->listeners[planned.id.value];
     const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
+    refusals_.open(*dataplane_, planned.id, built->key);
+    if (old != nullptr && old->access != built->access) {
+      changed_doors_[planned.id] = built->access;
+    }
     const bool new_state = old == nullptr || old->state != built->state;
     const bool silenced = !shutdown_deadline_ && old != nullptr && old->running && !built->running &&
                           built->key.protocol == service::Protocol::udp;  // as ends_at_once()
@@ -326,6 +330,26 @@ void Runtime::start_resets() {
   flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Results& results) {
     resetting_ = false;
     spdlog::info("connections reset count={}", FlowJobs::matches(results));
+  });
+}
+
+// Ends what clients have open that a changed access list lets in no more: who has just been blacklisted is not to go on
+// until he pleases. The new lists are published already, so that nothing opens behind the walk's back.
+void Runtime::end_shut_out() {
+  if (changed_doors_.empty() || ending_shut_out_) {
+    return;
+  }
+  ending_shut_out_ = true;
+  l4::FlowFilter filter;
+  filter.shut_out.emplace();
+  for (const auto& [listener, access] : std::exchange(changed_doors_, {})) {
+    if (access != nullptr) {
+      filter.shut_out->push_back({listener, access});
+    }
+  }
+  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Results& results) {
+    ending_shut_out_ = false;
+    spdlog::info("connections of clients that access lists let in no more ended count={}", FlowJobs::matches(results));
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "control/metrics/prometheus_text.h"
 #include "control/runtime/health_report.h"
+#include "control/runtime/rules_report.h"
 #include "control/runtime/runtime.h"
 #include "control/version.h"
 
@@ -239,6 +240,8 @@ json::value status(const Runtime& runtime) {
                      {"scheduler", config::to_string(settings.scheduler)},
                      {"group", listener.group},
                      {"persistence_timeout", settings.persistence_timeout.count()},
+                     {"rules", rules_of(settings)},
+                     {"refused", refused(runtime.refusals(listener.id))},
                      {"connections", connections},
                      {"servers", std::move(servers)}});
   }
@@ -289,6 +292,7 @@ json::value stats(const Runtime& runtime) {
                         {"protocol", config::to_string(settings_of(runtime, listener).protocol)},
                         {"port", settings_of(runtime, listener).port}};
     put_into(object, total);
+    object["refused"] = refused(runtime.refusals(listener.id));
     object["servers"] = std::move(servers);
     listeners.push_back(std::move(object));
   }
@@ -340,6 +344,7 @@ std::string metrics(const Runtime& runtime) {
     const std::string name = balancer_of(runtime, listener).name;
     const std::string protocol(config::to_string(settings_of(runtime, listener).protocol));
     const std::string port = std::to_string(settings_of(runtime, listener).port);
+    add_refused(text, {{"load_balancer", name}, {"protocol", protocol}, {"port", port}}, runtime.refusals(listener.id));
     for (const BackendPlan& backend : listener.backends) {
       const Traffic traffic = runtime.traffic(backend.id);
       const std::string server = backend.key.address.to_string() + ' ' + std::to_string(backend.port);

@@ -227,6 +227,7 @@ void Runtime::tick() {
   dataplane_->sum_connections();
   dataplane_->reclaim();
   start_resets();
+  end_shut_out();
   if (++ticks_ % 20 == 0) {
     check_deadlines();
     watch_workers();

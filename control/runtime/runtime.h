@@ -22,6 +22,7 @@
 #include "control/run.h"
 #include "control/runtime/builder.h"
 #include "control/runtime/flow_jobs.h"
+#include "control/runtime/refusals.h"
 #include "control/runtime/traffic.h"
 #include "dataplane/worker/dataplane.h"
 #include "healthcheck/asio_timers.h"
@@ -58,6 +59,7 @@ class Runtime {
   [[nodiscard]] std::chrono::steady_clock::time_point started() const { return started_; }
   [[nodiscard]] std::size_t overrides() const { return overrides_.size(); }
   [[nodiscard]] Traffic traffic(service::BackendId backend) const { return traffic_.read(*dataplane_, backend); }
+  [[nodiscard]] Refusals refusals(service::ListenerId listener) const { return refusals_.read(*dataplane_, listener); }
   // The last answer of a target's health check before a reload keeps its id, so this is by BackendId.
   [[nodiscard]] std::optional<healthcheck::TargetStatus> health(service::BackendId backend) const {
     return checker_->status({backend.value});
@@ -105,6 +107,7 @@ class Runtime {
   [[nodiscard]] bool still_holds(const DeadlineKey& deadline) const;
   void check_deadlines();
   void start_resets();
+  void end_shut_out();
 
   // requests.cc
   void handle(boost::json::object request, Reply reply);
@@ -136,7 +139,11 @@ class Runtime {
   std::map<DeadlineKey, std::chrono::steady_clock::time_point> deadlines_;
   std::vector<service::BackendId> to_reset_;  // whose connections end with the next walk
   bool resetting_ = false;                    // a walk is under way
+  // Listeners whose flows are to be looked through for clients that they let in no more.
+  std::map<service::ListenerId, std::shared_ptr<const service::AccessControl>> changed_doors_;
+  bool ending_shut_out_ = false;  // a walk is under way
   TrafficBook traffic_;
+  RefusalBook refusals_;
   std::vector<std::uint64_t> heartbeats_;
   std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
   std::vector<bool> stalled_;

@@ -74,6 +74,9 @@ Verdict Balancer::adopt_from_server(packet::PacketView& view, Opening<Family>& o
   if (listener == nullptr) {
     return Verdict::dropped(DropReason::no_flow);
   }
+  if (is_shut_out(*listener, client)) {
+    return Verdict::dropped(DropReason::access_denied);
+  }
   if (!can_adopt(*listener)) {
     return without_flow<Family>(view);
   }

@@ -36,6 +36,7 @@ Balancer::Balancer(const BalancerSetup& setup)
       backends_(*setup.backends),
       tunnels_(*setup.tunnels),
       path_mtus_(*setup.path_mtus),
+      listeners_(*setup.listeners),
       active_(*setup.active),
       others_(*setup.others),
       others_version_(*setup.others_version),

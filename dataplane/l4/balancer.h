@@ -111,12 +111,13 @@ struct BalancerSetup {
   std::vector<service::Address> own_addresses;  // the ports' own: never a flow's, whoever talks to them
   std::vector<service::Address> local_addresses;
   PortRange local_ports;
-  std::vector<PersistenceTable*> persistence;                 // by worker
-  service::StableArray<BackendCounters>* backends = nullptr;  // this worker's, by BackendId
-  service::StableArray<TunnelEnd>* tunnels = nullptr;         // the same
-  PathMtuTable* path_mtus = nullptr;                          // all workers'
-  std::vector<TunnelPort> tunnel_ports;                       // by PortIndex
-  service::StableArray<service::Gauge>* active = nullptr;     // this worker's connections that have not ended, as well
+  std::vector<PersistenceTable*> persistence;                   // by worker
+  service::StableArray<BackendCounters>* backends = nullptr;    // this worker's, by BackendId
+  service::StableArray<ListenerCounters>* listeners = nullptr;  // this worker's, by ListenerId
+  service::StableArray<TunnelEnd>* tunnels = nullptr;           // the same
+  PathMtuTable* path_mtus = nullptr;                            // all workers'
+  std::vector<TunnelPort> tunnel_ports;                         // by PortIndex
+  service::StableArray<service::Gauge>* active = nullptr;  // this worker's connections that have not ended, as well
   service::StableArray<schedule::Scheduler>* schedulers = nullptr;  // this worker's, by ListenerId
   // Connections that the other workers have, by BackendId, summed by control every 10 ms or sooner.
   const service::StableArray<service::Gauge>* others = nullptr;
@@ -331,6 +332,9 @@ class Balancer {
   [[nodiscard]] std::uint64_t next_random();
   [[nodiscard]] std::uint32_t now_seconds() const { return static_cast<std::uint32_t>(now_ns_ / 1'000'000'000U); }
 
+  // admission.cc: who may open a flow.
+  [[nodiscard]] bool is_shut_out(const service::Listener& listener, const service::Address& source);
+
   // adoption.cc: connections that are taken over in their middle.
   template <class Family>
   [[nodiscard]] Verdict adopt_from_client(packet::PacketView& view, const service::Listener& listener,
@@ -417,6 +421,7 @@ class Balancer {
   std::array<std::vector<service::Address>, 2> tunnel_sources_;             // of the pool: IPv4, IPv6
   std::vector<std::array<std::vector<service::Address>, 2>> port_sources_;  // by PortIndex
   std::vector<std::uint16_t> port_mtus_;
+  service::StableArray<ListenerCounters>& listeners_;
   service::StableArray<service::Gauge>& active_;
   const service::StableArray<service::Gauge>& others_;
   const std::atomic<std::uint64_t>& others_version_;

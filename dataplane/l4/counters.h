@@ -30,6 +30,11 @@ static_assert(sizeof(BackendCounters) == 64);
 static_assert(offsetof(BackendCounters, packets_in) == 8 && offsetof(BackendCounters, bytes_in) == 16 &&
               offsetof(BackendCounters, packets_out) == 24 && offsetof(BackendCounters, bytes_out) == 32);
 
+// What a listener's rules have refused: packets without a flow. Written on refusals alone.
+struct alignas(64) ListenerCounters {
+  service::Counter access_denied;
+};
+
 struct BalancerCounters {
   service::Counter flows_created;
   service::Counter adopted;        // of those, in the middle of a connection

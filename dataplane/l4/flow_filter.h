@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "dataplane/l4/flow.h"
+#include "dataplane/service/access_control.h"
 #include "dataplane/service/address.h"
 #include "dataplane/service/ids.h"
 
@@ -32,6 +34,12 @@ template <class Family>
   }
 }
 
+// Whom a listener lets in.
+struct Door {
+  service::ListenerId listener;
+  std::shared_ptr<const service::AccessControl> access;
+};
+
 // All conditions that are set must hold.
 struct FlowFilter {
   std::optional<service::Address> client;
@@ -39,6 +47,7 @@ struct FlowFilter {
   std::optional<std::uint16_t> server_port;  // host order
   std::optional<service::ListenerId> listener;
   std::optional<std::vector<service::BackendId>> backends;  // sorted
+  std::optional<std::vector<Door>> shut_out;  // sorted by listener: flows whose clients these do not let in
   bool include_lingering = true;
 
   // `flow_server` is the server's address, which the flow of a tunnel has not room for in every case.
@@ -47,7 +56,14 @@ struct FlowFilter {
     return (include_lingering || flow.state() != FlowState::lingering) && (!listener || *listener == flow.listener) &&
            (!server_port || *server_port == __builtin_bswap16(flow.server_port)) &&
            (!backends || std::ranges::binary_search(*backends, flow.backend_id())) &&
+           (!shut_out || is_shut_out(flow.listener, to_service(flow.client))) &&
            (!client || *client == to_service(flow.client)) && (!server || *server == flow_server);
+  }
+
+ private:
+  [[nodiscard]] bool is_shut_out(service::ListenerId of, const service::Address& source) const {
+    const auto door = std::ranges::lower_bound(*shut_out, of, {}, &Door::listener);
+    return door != shut_out->end() && door->listener == of && !door->access->allows(source);
   }
 };
 

@@ -141,12 +141,15 @@ std::optional<std::size_t> Balancer::persistent_server(const service::Listener& 
 
 template <class Family>
 Verdict Balancer::open(packet::PacketView& view, const service::Listener& listener, Opening<Family>& opening) {
+  const service::Address source = to_service(view.source<Family>());
+  if (is_shut_out(listener, source)) {
+    return Verdict::dropped(DropReason::access_denied);
+  }
   if (!opens_connection(view)) {
     return adopt_from_client<Family>(view, listener, opening);
   }
   // One of our own addresses as a source is forged; behind `nat` it would claim a tuple of full NAT's, or of a health
   // probe's, at the server.
-  const service::Address source = to_service(view.source<Family>());
   if (pool_.find(source) || own_addresses_.contains(source) || snapshot_->vips->contains(source)) {
     return Verdict::dropped(DropReason::ip_source_bad);
   }
@@ -194,6 +197,9 @@ Verdict Balancer::begin_decided(packet::PacketView& view, service::BackendId bac
   const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
   if (listener == nullptr) {
     return Verdict::dropped(DropReason::unmatched);
+  }
+  if (is_shut_out(*listener, to_service(view.source<Family>()))) {
+    return Verdict::dropped(DropReason::access_denied);  // by a reload, while its home decided
   }
   const auto place = scheduler_of(*listener).find(*listener, backend);
   return place ? open_with<Family>(view, *listener, place, opening)

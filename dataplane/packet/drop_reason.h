@@ -40,6 +40,7 @@ enum class DropReason : std::uint8_t {
   unmatched,       // no listener, no flow, not ours
   no_flow,         // mid-stream packet without a flow
   reply_is_reset,  // a RST without a flow is never answered
+  access_denied,   // the listener's access list does not let the source in
   listener_stopped,
   no_usable_server,
   flow_table_full,
@@ -92,6 +93,7 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "unmatched",
                                                              "no_flow",
                                                              "reply_is_reset",
+                                                             "access_denied",
                                                              "listener_stopped",
                                                              "no_usable_server",
                                                              "flow_table_full",

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/service/access_control.h"
 #include "dataplane/service/address.h"
 #include "dataplane/service/hash_table.h"
 #include "dataplane/service/ids.h"
@@ -71,6 +72,7 @@ struct Listener {
   std::vector<Server> servers;
   std::shared_ptr<ListenerState> state;
   std::shared_ptr<const HashTable> hash_table;  // of `servers`; sch and tch only
+  std::shared_ptr<const AccessControl> access;  // null: everybody may come in
   // Scheduler memory, one block per worker; a worker writes only its own (schedule/scheduler.h says how much).
   std::vector<std::shared_ptr<std::uint32_t[]>> scratch;
 };

@@ -117,6 +117,7 @@ struct Dataplane::PerWorker {
         tunnels(service::max_backends),
         active(service::max_backends),
         others(service::max_backends),
+        listeners(service::max_listeners + 1),
         schedulers(service::max_listeners + 1) {}
 
   FlowMemory flows_v4_memory;
@@ -125,6 +126,7 @@ struct Dataplane::PerWorker {
   service::StableArray<l4::TunnelEnd> tunnels;
   service::StableArray<service::Gauge> active;
   service::StableArray<service::Gauge> others;
+  service::StableArray<l4::ListenerCounters> listeners;
   service::StableArray<schedule::Scheduler> schedulers;
   std::unique_ptr<Mailbox> mailbox;
 };
@@ -384,6 +386,7 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.tunnels = &own.tunnels;
   balancer.path_mtus = path_mtus_.get();
   balancer.active = &own.active;
+  balancer.listeners = &own.listeners;
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
   balancer.others_version = &others_version_;
@@ -464,6 +467,7 @@ std::optional<nic::ExceptionCounters> Dataplane::exception_counters(std::size_t 
 void Dataplane::commit(std::size_t listeners, std::size_t backends) {
   for (const auto& worker : per_worker_) {
     worker->schedulers.commit(listeners);
+    worker->listeners.commit(listeners);
     worker->backends.commit(backends);
     worker->tunnels.commit(backends);
     worker->active.commit(backends);
@@ -535,6 +539,10 @@ std::uint32_t Dataplane::active(std::size_t worker, service::BackendId backend) 
 
 const l4::BackendCounters& Dataplane::backend(std::size_t worker, service::BackendId backend) const {
   return per_worker_[worker]->backends[backend.value];
+}
+
+const l4::ListenerCounters& Dataplane::listener(std::size_t worker, service::ListenerId listener) const {
+  return per_worker_[worker]->listeners[listener.value];
 }
 
 bool Dataplane::post(std::size_t worker, FlowCommand& command) {

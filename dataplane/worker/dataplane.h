@@ -100,6 +100,8 @@ class Dataplane {
   [[nodiscard]] std::uint64_t served(service::BackendId backend) const;
   [[nodiscard]] const l4::BackendCounters& backend(std::size_t worker, service::BackendId backend) const;
 
+  [[nodiscard]] const l4::ListenerCounters& listener(std::size_t worker, service::ListenerId listener) const;
+
   // Posts a command to a worker. False: its mailbox is full. The command must live until it is done.
   [[nodiscard]] bool post(std::size_t worker, FlowCommand& command);
 

@@ -41,11 +41,13 @@ class Nowhere final : public l4::BalancerOutput, public neighbor::NeighborOutput
 
 class Ground {
  public:
-  explicit Ground(const service::Snapshot& snapshot) : schedulers_(snapshot.listeners.size()) {
+  explicit Ground(const service::Snapshot& snapshot)
+      : listeners_(snapshot.listeners.size()), schedulers_(snapshot.listeners.size()) {
     backends_.commit(backends);
     tunnels_.commit(backends);
     active_.commit(backends);
     others_.commit(backends);
+    listeners_.commit(snapshot.listeners.size());
     schedulers_.commit(snapshot.listeners.size());
     l4::BalancerSetup setup;
     setup.key = key_;
@@ -61,6 +63,7 @@ class Ground {
     setup.path_mtus = &path_mtus_;
     setup.tunnel_ports = {{1'500, setup.own_addresses}};
     setup.active = &active_;
+    setup.listeners = &listeners_;
     setup.schedulers = &schedulers_;
     setup.others = &others_;
     setup.others_version = &others_version_;
@@ -115,6 +118,7 @@ class Ground {
   service::StableArray<l4::TunnelEnd> tunnels_{backends};
   service::StableArray<service::Gauge> active_{backends};
   service::StableArray<service::Gauge> others_{backends};
+  service::StableArray<l4::ListenerCounters> listeners_;
   service::StableArray<schedule::Scheduler> schedulers_;
   std::atomic<std::uint64_t> others_version_{0};
   neighbor::NeighborTable neighbors_{{neighbor::PortAddresses{}}, {64, 32, 4, 16}, key_, output_};

@@ -292,6 +292,14 @@ class World {
   [[nodiscard]] Balancer& balancer(std::size_t worker = 0) { return *workers_[worker]->balancer; }
   [[nodiscard]] const BalancerCounters& counters(std::size_t worker = 0) { return balancer(worker).counters(); }
   [[nodiscard]] const BackendCounters& backend(service::BackendId id) const { return workers_[0]->backends[id.value]; }
+  // What a service has refused, on all workers.
+  [[nodiscard]] std::uint64_t refused(const Service& of, service::Counter ListenerCounters::*reason) {
+    std::uint64_t sum = 0;
+    for (const auto& worker : workers_) {
+      sum += (worker->listeners[listener(of).id.value].*reason).get();
+    }
+    return sum;
+  }
   [[nodiscard]] std::uint32_t active(service::BackendId id) const { return workers_[0]->active[id.value].get(); }
   [[nodiscard]] std::uint32_t active() const {
     std::uint32_t sum = 0;
@@ -316,6 +324,7 @@ class World {
         : world(owner),
           backends(ids),
           tunnels(ids),
+          listeners(ids),
           active(ids),
           others(ids),
           schedulers(ids),
@@ -323,6 +332,7 @@ class World {
           memory(FlowTable<Family>::memory_needed(owner.options_.flows)) {
       backends.commit(ids);
       tunnels.commit(ids);
+      listeners.commit(ids);
       active.commit(ids);
       others.commit(ids);
       schedulers.commit(ids);
@@ -348,6 +358,7 @@ class World {
       }
       setup.backends = &backends;
       setup.active = &active;
+      setup.listeners = &listeners;
       setup.schedulers = &schedulers;
       setup.others = &others;
       setup.others_version = &others_version;
@@ -376,6 +387,7 @@ class World {
     World& world;
     service::StableArray<BackendCounters> backends;
     service::StableArray<TunnelEnd> tunnels;
+    service::StableArray<ListenerCounters> listeners;
     service::StableArray<service::Gauge> active;
     service::StableArray<service::Gauge> others;
     service::StableArray<schedule::Scheduler> schedulers;

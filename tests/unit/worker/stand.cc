@@ -75,6 +75,7 @@ Stand::PerWorker::PerWorker(std::size_t place, std::uint32_t buffers)
   active.commit(64);
   others.commit(64);
   schedulers.commit(64);
+  listeners.commit(64);
 }
 
 Stand::Stand(const StandPlan& plan) : plan_(plan), received_(make_pool("received", plan.received_buffers)) {
@@ -196,6 +197,7 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{1'500, {}}, {1'500, {}}};
   balancer.active = &own.active;
+  balancer.listeners = &own.listeners;
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
   balancer.others_version = &others_version_;

@@ -111,6 +111,7 @@ class Stand {
     service::StableArray<l4::TunnelEnd> tunnels{64};
     service::StableArray<service::Gauge> active{64};
     service::StableArray<service::Gauge> others{64};
+    service::StableArray<l4::ListenerCounters> listeners{64};
     service::StableArray<schedule::Scheduler> schedulers{64};
     l4::PersistenceTable persistence;
   };

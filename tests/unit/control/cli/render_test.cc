@@ -145,6 +145,19 @@ failed         1
 )");
 }
 
+TEST(RenderStatus, TellsWhoMayComeInAndHowManyCouldNot) {
+  EXPECT_THAT(render_status(object(R"({"load_balancers":[{"listeners":[{"protocol":"tcp","port":80,
+      "rules":{"access_control":{"type":"white","lists":["office","lab"]}},
+      "refused":{"access_denied":12,"other":0},"servers":[]}]}]})")),
+              HasSubstr("connections\n    white list office, lab\n    refused: access_denied 12\n    no servers\n"));
+}
+
+TEST(RenderStats, TellsWhatAListenerHasRefused) {
+  EXPECT_THAT(render_stats(object(R"({"listeners":[{"load_balancer":"web","protocol":"tcp","port":80,
+      "refused":{"access_denied":12,"other":0}}]})")),
+              HasSubstr("refused: access_denied 12\n"));
+}
+
 TEST(RenderStats, SaysThatEveryPacketIsAccountedForWhenItIs) {
   EXPECT_THAT(render_stats(object(R"({"workers":[{"worker":0,"accounting":{"queued":0,"exact":true}}]})")),
               HasSubstr("every packet is accounted for\n"));

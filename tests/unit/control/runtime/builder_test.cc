@@ -69,6 +69,45 @@ TEST_F(Builder, AnOverrideMakesNoNewHashTable) {
   EXPECT_EQ(listener(plan, 0).hash_table, table);
 }
 
+std::shared_ptr<const config::Config> with_lists(const std::string& entries, const std::string& access = "white") {
+  const std::string listener = ", server_group: g, access_control: {type: " + access + ", lists: [a, b]}}";
+  const std::string text =
+      "ports: [{name: wan, device: net_null0, addresses: [192.0.2.2/24, 10.0.0.254/24]}]\n"
+      "access_control_lists: [{name: a, entries: [" +
+      entries +
+      "]}, {name: b, entries: [203.0.113.1]}]\n"
+      "load_balancers: [{name: lb, address: 192.0.2.10, listeners: [{protocol: tcp, port: 80" +
+      listener + ", {protocol: udp, port: 80" + listener +
+      ", {protocol: tcp, port: 81, server_group: g}]}]\nserver_groups: [{name: g, servers: [" + two + "]}]\n";
+  config::ParseResult loaded = config::load_text(text, "f");
+  EXPECT_TRUE(loaded.config) << text;
+  return std::make_shared<const config::Config>(std::move(*loaded.config));
+}
+
+TEST_F(Builder, ListenersWithTheSameListsShareThemAndKeepThemWhileTheySayTheSame) {
+  const auto first = builder.build(with_lists("198.51.100.0/24"), {}, nullptr);
+  ASSERT_TRUE(first);
+  const auto access = listener(*first, 0).access;
+  ASSERT_NE(access, nullptr);
+  EXPECT_EQ(listener(*first, 1).access, access);
+  EXPECT_EQ(listener(*first, 2).access, nullptr);
+  for (const char* allowed : {"198.51.100.7", "203.0.113.1"}) {
+    EXPECT_TRUE(access->allows(*service::Address::parse(allowed)));
+  }
+  EXPECT_FALSE(access->allows(*service::Address::parse("203.0.113.2")));
+  const auto rewritten =
+      builder.build(with_lists("198.51.100.0/25, {entry: 198.51.100.128/25, comment: c}"), {}, &*first);
+  ASSERT_TRUE(rewritten);
+  EXPECT_EQ(rewritten->snapshot->find(rewritten->listeners[0].id), first->snapshot->find(first->listeners[0].id));
+  const auto smaller = builder.build(with_lists("198.51.100.0/25"), {}, &*rewritten);
+  ASSERT_TRUE(smaller);
+  EXPECT_NE(listener(*smaller, 0).access, access);
+  EXPECT_EQ(smaller->snapshot->find(smaller->listeners[2].id), first->snapshot->find(first->listeners[2].id));
+  const auto turned = builder.build(with_lists("198.51.100.0/25", "black"), {}, &*smaller);
+  ASSERT_TRUE(turned);
+  EXPECT_TRUE(listener(*turned, 0).access->allows(*service::Address::parse("203.0.113.2")));
+}
+
 // Whose packets may belong to a connection that can be adopted, and by which listener.
 TEST_F(Builder, ServersOfTcpListenersByHashAreKnownAndTheirListenerWhereThereIsOneOnly) {
   const service::VipKey server{*service::Address::parse("10.0.0.1"), 80, service::Protocol::tcp};

@@ -1,0 +1,97 @@
+// Access control: the lists of sources, and what a listener makes of them.
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "control/config/sections.h"
+
+namespace steelyard::control::config {
+
+namespace {
+
+constexpr std::array access_choices{Choice<AccessType>{"white", AccessType::white},
+                                    Choice<AccessType>{"black", AccessType::black}};
+
+bool is_printable(char character) {
+  return character >= ' ' && character <= '~';
+}
+
+// An entry alone, or a mapping of it and a comment.
+void read_entry(const Node& node, AccessControlList& list, Report& report) {
+  constexpr std::string_view what = "an entry of the list";
+  AccessEntry entry;
+  std::optional<Prefix> network;
+  if (node.kind == Node::Kind::map) {
+    MapReader map(node, what, report);
+    if (const Node* given = map.require("entry")) {
+      network = read_network_or_address(*given, "`entry`", report);
+    }
+    if (const Node* comment = map.find("comment")) {
+      entry.comment = read_text(*comment, "`comment`", {1, 256}, is_printable, "printable ASCII", report).value_or("");
+    }
+    map.finish();
+  } else {
+    network = read_network_or_address(node, what, report);
+  }
+  if (network) {
+    entry.network = *network;
+    list.entries.push_back(std::move(entry));
+  }
+}
+
+AccessControlList read_list(const Node& node, Report& report) {
+  AccessControlList list;
+  MapReader map(node, "an access control list", report);
+  list.at = map.at();
+  map.required_name("name", list.name);
+  if (const Node* entries = map.require("entries")) {
+    if (entries->kind != Node::Kind::sequence) {
+      report.error(entries->at, "`entries` is " + shown(*entries) + "; allowed: a list");
+    } else if (entries->children.size() > max_access_entries) {
+      report.error(entries->at, "`entries` has " + std::to_string(entries->children.size()) +
+                                    " entries; allowed: at most " + std::to_string(max_access_entries) +
+                                    " (a listener may name several lists)");
+    } else {
+      for (const Node& entry : entries->children) {
+        read_entry(entry, list, report);
+      }
+    }
+  }
+  map.finish();
+  return list;
+}
+
+}  // namespace
+
+void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete) {
+  const std::size_t errors = file.report().errors();
+  for (const Node& node : file.list("access_control_lists")) {
+    config.access_control_lists.push_back(read_list(node, file.report()));
+  }
+  incomplete.access_control_lists = file.report().errors() != errors;
+}
+
+std::optional<ListenerAccess> read_access_control(const Node& node, Report& report) {
+  ListenerAccess access;
+  MapReader map(node, "`access_control`", report);
+  access.at = map.at();
+  bool complete = map.required_choice("type", access.type, access_choices);
+  if (const Node* lists = map.require("lists")) {
+    if (lists->kind != Node::Kind::sequence || lists->children.empty()) {
+      report.error(lists->at, "`lists` is " + (lists->kind == Node::Kind::sequence ? "an empty list" : shown(*lists)) +
+                                  "; allowed: a list of names of `access_control_lists`");
+      complete = false;
+    } else {
+      for (const Node& name : lists->children) {
+        if (auto read = read_name(name, "an entry of `lists`", report)) {
+          access.lists.push_back({*std::move(read), name.at});
+        }
+      }
+    }
+  }
+  map.finish();
+  complete = complete && !access.lists.empty();
+  return complete ? std::optional(std::move(access)) : std::nullopt;
+}
+
+}  // namespace steelyard::control::config

@@ -1,0 +1,39 @@
+#include "control/runtime/rules_report.h"
+
+#include <boost/json/array.hpp>
+
+namespace steelyard::control::report {
+
+namespace json = boost::json;
+
+json::object rules_of(const config::Listener& settings) {
+  json::object rules;
+  if (settings.access_control) {
+    json::array lists;
+    for (const config::ListenerAccess::Name& list : settings.access_control->lists) {
+      lists.emplace_back(list.name);
+    }
+    rules["access_control"] =
+        json::object{{"type", config::to_string(settings.access_control->type)}, {"lists", std::move(lists)}};
+  }
+  return rules;
+}
+
+json::object refused(const Refusals& refusals) {
+  json::object object;
+  for (std::size_t reason = 0; reason < refusals.size(); ++reason) {
+    object[refusal_reasons[reason].name] = refusals[reason];
+  }
+  return object;
+}
+
+void add_refused(PrometheusText& text, const PrometheusText::Labels& labels, const Refusals& refusals) {
+  for (std::size_t reason = 0; reason < refusals.size(); ++reason) {
+    PrometheusText::Labels all = labels;
+    all.emplace_back("reason", refusal_reasons[reason].name);
+    text.counter("steelyard_listener_refused_total", "Packets that a listener's own rules refused, by reason.")
+        .add(all, refusals[reason]);
+  }
+}
+
+}  // namespace steelyard::control::report
