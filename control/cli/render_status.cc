@@ -65,19 +65,23 @@ std::string why_unknown(const json::object& server) {
 }
 
 std::string servers_table(const json::object& listener) {
+  const json::array& servers = list(listener, "servers");
+  // Of a primary/secondary group the role counts, and weights say nothing.
+  const bool roles = !servers.empty() && has(as_object(servers.front()), "role");
   Table table({{"SERVER"},
                {"ADDRESS"},
-               {"WEIGHT", Align::right},
+               roles ? Table::Column{"ROLE"} : Table::Column{"WEIGHT", Align::right},
                {"ADMIN"},
                {"HEALTH"},
                {"SINCE", Align::right},
                {"CONNECTIONS", Align::right},
                {"TOTAL", Align::right}},
               4);
-  for (const json::value& each : list(listener, "servers")) {
+  for (const json::value& each : servers) {
     const json::object& server = as_object(each);
     const std::string name = text(server, "name");
-    table.add({name.empty() ? "-" : name, endpoint(text(server, "address"), number(server, "port")), weight(server),
+    table.add({name.empty() ? "-" : name, endpoint(text(server, "address"), number(server, "port")),
+               roles ? text(server, "role") : weight(server),
                text(server, "admin") + (flag(server, "override") ? "*" : ""), text(server, "health"),
                has(server, "since_s") ? duration(number(server, "since_s")) : "-", text(server, "connections"),
                text(server, "total_connections")});

@@ -165,6 +165,7 @@ struct Server {
 struct ServerGroup {
   std::string name;
   std::vector<Server> servers;
+  bool primary_secondary = false;  // of `primary_secondary_groups`: two servers, the primary first
   Position at;
   friend bool operator==(const ServerGroup&, const ServerGroup&) = default;
 };

@@ -223,20 +223,24 @@ Listener read_listener(const Node& node, Report& report) {
   return listener;
 }
 
-Server read_server(const Node& node, bool in_default_group, Report& report) {
+enum class ServerPlace : std::uint8_t { group, default_group, primary_secondary };
+
+Server read_server(const Node& node, ServerPlace place, Report& report) {
   Server server;
-  MapReader map(node, in_default_group ? "a server of the default group" : "a server", report);
+  MapReader map(node, place == ServerPlace::default_group ? "a server of the default group" : "a server", report);
   server.at = map.at();
   map.name("name", server.name);
   if (const Node* address = map.require("address")) {
     server.address = read_address(*address, "`address`", report).value_or(Address{});
   }
-  if (!in_default_group) {
+  if (place != ServerPlace::default_group) {
     if (const Node* port = map.require("port")) {
       server.port = static_cast<std::uint16_t>(read_integer(*port, "`port`", any_port, report).value_or(0));
     }
   }
-  map.integer("weight", server.weight, {0, 100});
+  if (place != ServerPlace::primary_secondary) {
+    map.integer("weight", server.weight, {0, 100});
+  }
   map.finish();
   return server;
 }
@@ -252,7 +256,7 @@ LoadBalancer read_load_balancer(const Node& node, Report& report) {
   }
   map.choice("status", balancer.active, balancer_status_choices);
   for (const Node& server : map.list("default_group")) {
-    balancer.default_group.push_back(read_server(server, true, report));
+    balancer.default_group.push_back(read_server(server, ServerPlace::default_group, report));
   }
   for (const Node& listener : map.list("listeners")) {
     balancer.listeners.push_back(read_listener(listener, report));
@@ -277,8 +281,24 @@ ServerGroup read_server_group(const Node& node, Report& report) {
       report.error(servers->at, "`servers` is " + shown(*servers) + "; allowed: a list");
     } else {
       for (const Node& server : servers->children) {
-        group.servers.push_back(read_server(server, false, report));
+        group.servers.push_back(read_server(server, ServerPlace::group, report));
       }
+    }
+  }
+  map.finish();
+  return group;
+}
+
+// The primary comes first.
+ServerGroup read_primary_secondary_group(const Node& node, Report& report) {
+  ServerGroup group;
+  group.primary_secondary = true;
+  MapReader map(node, "a primary/secondary group", report);
+  group.at = map.at();
+  map.required_name("name", group.name);
+  for (const char* role : {"primary", "secondary"}) {
+    if (const Node* server = map.require(role)) {
+      group.servers.push_back(read_server(*server, ServerPlace::primary_secondary, report));
     }
   }
   map.finish();
@@ -295,6 +315,10 @@ void read_services(MapReader& file, Config& config, Incomplete& incomplete) {
   const std::size_t errors = report.errors();
   for (const Node& node : file.list("server_groups")) {
     config.server_groups.push_back(read_server_group(node, report));
+    incomplete.server_groups = incomplete.server_groups || config.server_groups.back().name.empty();
+  }
+  for (const Node& node : file.list("primary_secondary_groups")) {
+    config.server_groups.push_back(read_primary_secondary_group(node, report));
     incomplete.server_groups = incomplete.server_groups || config.server_groups.back().name.empty();
   }
   incomplete.server_groups = incomplete.server_groups || (config.server_groups.empty() && report.errors() != errors);

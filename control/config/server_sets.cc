@@ -38,6 +38,7 @@ std::vector<ServerSet> server_sets(const Config& config) {
                         uses_default ? "the default group of " + in_quotes(balancer.name)
                                      : "group " + in_quotes(group->second->name),
                         uses_default ? balancer.at : group->second->at,
+                        !uses_default && group->second->primary_secondary,
                         {}});
       }
       sets[place->second].listeners.push_back({&balancer, &listener});

@@ -44,8 +44,11 @@ struct ServerSet {
   Protocol protocol = Protocol::tcp;
   std::string label;  // "group `web`"
   Position at;
+  bool primary_secondary = false;
   std::vector<ListenerRef> listeners;
 
+  // May a connection that cannot have one of the servers have another one?
+  [[nodiscard]] bool has_choice() const { return servers.size() != 1 && !primary_secondary; }
   [[nodiscard]] service::VipKey endpoint(const Server& server) const {
     return {server.address, port == 0 ? server.port : port, protocol};
   }

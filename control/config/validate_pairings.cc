@@ -114,7 +114,7 @@ class SharedEndpoints {
         continue;  // the same listener twice: said elsewhere
       }
       if (first != nullptr) {
-        tell(ref, *first, set.label + " as a whole", set.servers.size() == 1 ? set.servers.data() : nullptr);
+        tell(ref, *first, set.label + " as a whole", set.has_choice() ? nullptr : set.servers.data());
       } else {
         first = &ref;
       }
@@ -138,7 +138,7 @@ class SharedEndpoints {
       if (is_new || found->second.set == &set) {
         continue;
       }
-      const bool no_choice = set.servers.size() == 1 || found->second.set->servers.size() == 1;
+      const bool no_choice = !set.has_choice() || !found->second.set->has_choice();
       if (shared++ == 0 || (no_choice && only == nullptr)) {
         example = "server " + endpoint_text(found->first.address, found->first.port);
         other = found->second.listener;
@@ -153,7 +153,7 @@ class SharedEndpoints {
     }
   }
 
-  // `only`: the shared server that one of the two has no other than; null: both have a choice.
+  // `only`: the shared server that one of the two has no other than, at least at a time; null: both have a choice.
   // A listener that opens nothing at present may share: services move from one address to another that way.
   void tell(const ListenerRef& ref, const ListenerRef& other, const std::string& what, const Server* only) {
     const std::string shared = ref.text() + " shares " + what + " with " + other.text() + " in mode nat";

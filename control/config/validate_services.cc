@@ -122,16 +122,16 @@ void check_listeners(const Config& config, const Incomplete& incomplete, Report&
 // ----------------------------------------------------------------------------------------------------------
 
 void check_group_names(const Config& config, const Incomplete& incomplete, Report& report) {
-  std::unordered_map<std::string_view, Position> groups;
+  std::unordered_map<std::string_view, const ServerGroup*> groups;
   std::vector<std::string_view> known;
   for (const ServerGroup& group : config.server_groups) {
     if (group.name.empty()) {
       continue;
     }
-    const auto [first, is_new] = groups.try_emplace(group.name, group.at);
+    const auto [first, is_new] = groups.try_emplace(group.name, &group);
     if (!is_new) {
       report.error(group.at, "a second server group is named " + in_quotes(group.name) + ", after " +
-                                 in_line(first->second) + "; names must differ");
+                                 in_line(first->second->at) + "; names must differ");
     }
     known.push_back(group.name);
   }
@@ -140,18 +140,24 @@ void check_group_names(const Config& config, const Incomplete& incomplete, Repor
     // `steelyard server` finds the servers of a default group by the load balancer's name.
     if (const auto same = groups.find(balancer.name); same != groups.end() && !balancer.default_group.empty()) {
       report.error(balancer.at, "the default group of load balancer " + in_quotes(balancer.name) +
-                                    " goes by the same name as the server group in " + in_line(same->second) +
+                                    " goes by the same name as the server group in " + in_line(same->second->at) +
                                     "; names must differ");
     }
     for (const Listener& listener : balancer.listeners) {
       used.insert(listener.server_group);
+      if (const auto group = groups.find(listener.server_group);
+          group != groups.end() && group->second->primary_secondary && listener.slow_start.count() > 0) {
+        report.warning(listener.at,
+                       "`slow_start` has no effect with a primary/secondary group: one server takes everything");
+      }
       if (listener.server_group.empty() || groups.contains(listener.server_group) || incomplete.server_groups) {
         continue;
       }
       const std::string_view near = nearest_word(listener.server_group, known);
       report.error(listener.server_group_at,
                    "there is no server group " + in_quotes(listener.server_group) + "; " +
-                       (near.empty() ? "allowed: a name of `server_groups`" : "did you mean " + in_quotes(near) + "?"));
+                       (near.empty() ? "allowed: a name of `server_groups` or `primary_secondary_groups`"
+                                     : "did you mean " + in_quotes(near) + "?"));
     }
   }
   for (const ServerGroup& group : config.server_groups) {

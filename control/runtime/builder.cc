@@ -39,7 +39,8 @@ bool same_settings(const service::Listener& a, const service::Listener& b) {
   return a.key == b.key && a.mode == b.mode && a.scheduler == b.scheduler && a.running == b.running &&
          a.on_unhealthy == b.on_unhealthy && a.on_removed == b.on_removed &&
          a.established_timeout == b.established_timeout && a.persistence_timeout == b.persistence_timeout &&
-         a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.access == b.access;
+         a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.access == b.access &&
+         a.primary_secondary == b.primary_secondary;
 }
 
 std::vector<service::Route> routes_of(const config::Config& config) {
@@ -259,7 +260,13 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   built->slow_start = listener.slow_start;
   built->strip_timestamps = listener.strip_timestamps;
   built->access = access_controls_.get(work.config, listener.access_control);
-  ListenerPlan plan{built->id, balancer_place, listener_place, group != nullptr ? group->name : balancer.name, {}};
+  built->primary_secondary = group != nullptr && group->primary_secondary;
+  ListenerPlan plan{built->id,
+                    balancer_place,
+                    listener_place,
+                    group != nullptr ? group->name : balancer.name,
+                    built->primary_secondary,
+                    {}};
   for (const config::Server& server : config::servers_of(balancer, listener, group)) {
     const BackendKey backend_key{key, server.address, server.port};
     const auto backend = backend_ids_.assign(backend_key);

@@ -38,6 +38,7 @@ struct ListenerPlan {
   std::size_t balancer = 0;  // places in the configuration
   std::size_t listener = 0;
   std::string group;
+  bool primary_secondary = false;
   std::vector<BackendPlan> backends;  // parallel to the snapshot's servers
 };
 

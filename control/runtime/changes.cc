@@ -317,6 +317,23 @@ void Runtime::check_deadlines() {
   });
 }
 
+// An exchange of UDP datagrams has no end to wait for: when the primary can serve again, those that the secondary has
+// taken over end, and their next datagrams go to the primary. Connections run on to their end.
+void Runtime::stand_secondaries_down() {
+  for (const ListenerPlan& listener : plan_.listeners) {
+    if (!listener.primary_secondary) {
+      continue;
+    }
+    const service::Listener& built = *plan_.snapshot->listeners[listener.id.value];
+    const bool primary_serves =
+        built.servers[0].weight > 0 && built.state->states[0].up.load(std::memory_order_relaxed);
+    const service::BackendId secondary = built.servers[1].id;
+    if (built.key.protocol == service::Protocol::udp && primary_serves && dataplane_->active(secondary) != 0) {
+      to_reset_.push_back(secondary);
+    }
+  }
+}
+
 // Each walk over the flow tables takes along everybody who has come to `to_reset_` since the one before.
 void Runtime::start_resets() {
   if (to_reset_.empty() || resetting_) {

@@ -231,6 +231,9 @@ json::value status(const Runtime& runtime) {
     for (const BackendPlan& backend : listener.backends) {
       connections += runtime.dataplane().active(backend.id);
       servers.push_back(server_status(runtime, backend, now));
+      if (listener.primary_secondary) {
+        servers.back().as_object()["role"] = servers.size() == 1 ? "primary" : "secondary";
+      }
     }
     balancers[listener.balancer].as_object()["listeners"].as_array().push_back(
         json::object{{"protocol", config::to_string(settings.protocol)},

@@ -230,6 +230,7 @@ void Runtime::tick() {
   end_shut_out();
   if (++ticks_ % 20 == 0) {
     check_deadlines();
+    stand_secondaries_down();
     watch_workers();
     watch_addresses();
     tell_local_errors();

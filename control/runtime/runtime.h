@@ -108,6 +108,7 @@ class Runtime {
   void check_deadlines();
   void start_resets();
   void end_shut_out();
+  void stand_secondaries_down();
 
   // requests.cc
   void handle(boost::json::object request, Reply reply);

@@ -133,10 +133,9 @@ std::optional<std::size_t> Balancer::persistent_server(const service::Listener& 
   if (!backend) {
     return std::nullopt;
   }
-  const auto place = scheduler_of(listener).find(listener, *backend);
-  const bool usable =
-      place && listener.servers[*place].weight > 0 && listener.state->states[*place].up.load(std::memory_order_relaxed);
-  return usable ? place : std::nullopt;
+  const schedule::Scheduler& scheduler = scheduler_of(listener);
+  const auto place = scheduler.find(listener, *backend);
+  return place && scheduler.effective_weight(listener, *place) > 0 ? place : std::nullopt;
 }
 
 template <class Family>

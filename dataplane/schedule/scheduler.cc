@@ -107,6 +107,10 @@ void Scheduler::take_weights(const service::Listener& listener, std::span<std::u
     }
     weights[index] = weight;
   }
+  if (listener.primary_secondary && usable_ == 2) {
+    weights[1] = 0;  // stands by
+    usable_ = 1;
+  }
   next_step_ns_ = std::max(next_step, now_ns + min_step_interval_ns);
 }
 

@@ -70,6 +70,8 @@ struct Listener {
   // Which build of `servers` this is: grows whenever the set, a weight or an order changes.
   std::uint64_t servers_generation = 0;
   std::vector<Server> servers;
+  // Two servers: the first one is the primary, the second one takes connections only while the first cannot.
+  bool primary_secondary = false;
   std::shared_ptr<ListenerState> state;
   std::shared_ptr<const HashTable> hash_table;  // of `servers`; sch and tch only
   std::shared_ptr<const AccessControl> access;  // null: everybody may come in

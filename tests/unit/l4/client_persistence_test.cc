@@ -74,6 +74,26 @@ TYPED_TEST(ClientPersistence, AServerThatWentDownLosesItsClientsForGood) {
   }
 }
 
+TYPED_TEST(ClientPersistence, ASecondaryKeepsNoClientWhenThePrimaryIsBack) {
+  World<TypeParam> pair({.flows = 256, .servers = 2});
+  service::Listener& listener = pair.listener(this->nat_tcp);
+  listener.primary_secondary = true;
+  listener.persistence_timeout = 60s;
+  std::uint16_t port = 5'000;
+  const auto meets = [&] {
+    Connection<TypeParam> connection(pair, this->nat_tcp, 1, ++port);
+    connection.open();
+    return connection.server();
+  };
+  EXPECT_EQ(meets(), 0U);
+  pair.set_up(this->nat_tcp, 0, false);
+  EXPECT_EQ(meets(), 1U);
+  EXPECT_EQ(meets(), 1U);
+  pair.set_up(this->nat_tcp, 0, true);
+  EXPECT_EQ(meets(), 0U);
+  EXPECT_EQ(meets(), 0U);
+}
+
 TYPED_TEST(ClientPersistence, AServerWithoutWeightGetsNoClientBack) {
   const std::size_t first = this->connect(this->nat_tcp, 1);
   this->world.set_weight(this->nat_tcp, first, 0);

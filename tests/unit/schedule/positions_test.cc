@@ -30,6 +30,39 @@ TEST_P(EveryScheduler, PicksNobodyWhenNobodyIsUsable) {
   EXPECT_EQ(servers.pick(), 0U);
 }
 
+TEST_P(EveryScheduler, ASecondaryTakesOverOnlyWhileThePrimaryIsUnusable) {
+  BenchOfServers servers(GetParam(), {100, 100});
+  servers.listener().primary_secondary = true;
+  const auto all_go_to = [&servers](std::size_t server) {
+    for (int done = 0; done < 100; ++done) {
+      ++servers.client.value;
+      const auto picked = servers.pick();
+      ASSERT_EQ(picked, server);
+      servers.open(*picked);
+    }
+  };
+  all_go_to(0);
+  EXPECT_EQ(servers.scheduler().effective_weight(servers.listener(), 1), 0U);
+  EXPECT_EQ(servers.scheduler().pick_other(servers.listener(), std::array<std::size_t, 1>{0}, servers.client),
+            std::nullopt);
+  servers.set_up(0, false);
+  all_go_to(1);
+  servers.set_up(0, true);
+  all_go_to(0);
+  servers.set_up(1, false);
+  all_go_to(0);
+  servers.set_up(0, false);
+  EXPECT_EQ(servers.pick(), std::nullopt);
+  servers.set_up(1, true);
+  all_go_to(1);
+}
+
+TEST_P(EveryScheduler, ASecondaryTakesOverFromAPrimaryWithoutWeight) {
+  BenchOfServers servers(GetParam(), {0, 100});
+  servers.listener().primary_secondary = true;
+  EXPECT_EQ(servers.pick(), 1U);
+}
+
 TEST_P(EveryScheduler, PicksNobodyFromNoServers) {
   BenchOfServers servers(GetParam(), {});
   EXPECT_EQ(servers.pick(), std::nullopt);

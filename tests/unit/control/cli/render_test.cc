@@ -152,6 +152,14 @@ TEST(RenderStatus, TellsWhoMayComeInAndHowManyCouldNot) {
               HasSubstr("connections\n    white list office, lab\n    refused: access_denied 12\n    no servers\n"));
 }
 
+TEST(RenderStatus, ShowsTheRolesOfAPrimarySecondaryGroupInsteadOfWeights) {
+  const std::string shown = render_status(object(R"({"load_balancers":[{"listeners":[{"servers":[
+      {"name":"a","address":"10.0.0.1","port":80,"role":"primary","weight":100,"admin":"enabled","health":"up"},
+      {"name":"b","address":"10.0.0.2","port":80,"role":"secondary","weight":100,"admin":"enabled","health":"up"}]}]}]})"));
+  EXPECT_THAT(shown, HasSubstr("SERVER  ADDRESS      ROLE       ADMIN"));
+  EXPECT_THAT(shown, HasSubstr("b       10.0.0.2:80  secondary  enabled"));
+}
+
 TEST(RenderStats, TellsWhatAListenerHasRefused) {
   EXPECT_THAT(render_stats(object(R"({"listeners":[{"load_balancer":"web","protocol":"tcp","port":80,
       "refused":{"access_denied":12,"other":0}}]})")),

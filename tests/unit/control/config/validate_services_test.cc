@@ -71,7 +71,8 @@ TEST(ValidateServices, AllowedPortsRefuseOtherListeners) {
 
 TEST(ValidateServices, AListenersGroupMustExist) {
   EXPECT_THAT(errors(with_listener("protocol: tcp, port: 80, server_group: h1")),
-              ElementsAre("6:49: error: there is no server group `h1`; allowed: a name of `server_groups`"));
+              ElementsAre("6:49: error: there is no server group `h1`; allowed: a name of `server_groups` or "
+                          "`primary_secondary_groups`"));
 }
 
 TEST(ValidateServices, AnUnreadableGroupNameDoesNotMakeItsUsersWrong) {
