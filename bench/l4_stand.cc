@@ -189,7 +189,7 @@ worker::WorkerSetup Stand<Family>::make_setup() {
   balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{link.mtu, {own}}};
   balancer.active = &active_;
-  balancer.listeners = &listeners_;
+  balancer.listeners = {&listeners_};
   balancer.schedulers = &schedulers_;
   balancer.others = &others_;
   balancer.others_version = &others_version_;

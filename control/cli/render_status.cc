@@ -94,6 +94,18 @@ std::string servers_table(const json::object& listener) {
   return table.empty() ? line("    no servers") : table.str();
 }
 
+// "of one source 100 connections, 20 new a second"; empty: there is no such limit.
+std::string source_limits(const json::object& limits) {
+  std::string out;
+  if (number(limits, "max_connections") != 0) {
+    out = counted(number(limits, "max_connections"), "connection", "connections");
+  }
+  if (number(limits, "max_connection_rate") != 0) {
+    out += (out.empty() ? "" : ", ") + text(limits, "max_connection_rate") + " new a second";
+  }
+  return out.empty() ? out : "of one source (IPv6 /" + text(limits, "ipv6_prefix") + ") " + out;
+}
+
 // Who may come in, and who could not; empty: everybody.
 std::string listener_rules(const json::object& listener) {
   std::string out;
@@ -103,6 +115,17 @@ std::string listener_rules(const json::object& listener) {
       names += (names.empty() ? "" : ", ") + text(name);
     }
     out += line("    " + text(access, "type") + " list " + names);
+  }
+  const json::object& rules = member(listener, "rules");
+  std::string limits;
+  if (number(rules, "max_connection_rate") != 0) {
+    limits = text(rules, "max_connection_rate") + " new connections a second";
+  }
+  if (const std::string of_source = source_limits(member(rules, "per_source")); !of_source.empty()) {
+    limits += (limits.empty() ? "" : "; ") + of_source;
+  }
+  if (!limits.empty()) {
+    out += line("    at most " + limits);
   }
   if (const std::string refused = nonzero(member(listener, "refused")); !refused.empty()) {
     out += line("    refused: " + refused);

@@ -198,6 +198,14 @@ struct ListenerAccess {
   friend bool operator==(const ListenerAccess&, const ListenerAccess&) = default;
 };
 
+// What a listener takes of one source; 0: no limit. At least one is set.
+struct SourceLimits {
+  std::uint32_t max_connections = 0;      // 1..1,000,000
+  std::uint32_t max_connection_rate = 0;  // a second, 1..1,000,000
+  std::uint8_t ipv6_prefix = 64;          // 32..128
+  friend bool operator==(const SourceLimits&, const SourceLimits&) = default;
+};
+
 struct Listener {
   Protocol protocol = Protocol::tcp;
   std::uint16_t port = 0;
@@ -215,6 +223,8 @@ struct Listener {
   std::optional<std::chrono::seconds> connection_drain;
   bool strip_timestamps = true;
   std::optional<ListenerAccess> access_control;  // none: everybody may come in
+  std::uint32_t max_connection_rate = 0;         // a second, 0..1,000,000, 0: no limit
+  std::optional<SourceLimits> per_source;
   HealthCheck health_check;
   Position at;
   Position port_at;

@@ -1,4 +1,4 @@
-// Access control: the lists of sources, and what a listener makes of them.
+// Who may use a listener, and how much: the lists of sources, what a listener makes of them, and its limits.
 #include <array>
 #include <string>
 #include <string_view>
@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::array access_choices{Choice<AccessType>{"white", AccessType::white},
                                     Choice<AccessType>{"black", AccessType::black}};
+
+// A worker counts up to four million new connections a second (l4/rate_window.h).
+constexpr std::uint32_t most_clients = 1'000'000;
 
 bool is_printable(char character) {
   return character >= ' ' && character <= '~';
@@ -61,6 +64,16 @@ AccessControlList read_list(const Node& node, Report& report) {
   return list;
 }
 
+void read_source_limits(MapReader& map, SourceLimits& limits) {
+  map.integer("max_connections", limits.max_connections, {0, most_clients});
+  map.integer("max_connection_rate", limits.max_connection_rate, {0, most_clients});
+  map.integer("ipv6_prefix", limits.ipv6_prefix, {32, 128});
+  if (limits.max_connections == 0 && limits.max_connection_rate == 0) {
+    map.has_no_effect("ipv6_prefix", "there is no limit");
+  }
+  map.finish();
+}
+
 }  // namespace
 
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete) {
@@ -92,6 +105,20 @@ std::optional<ListenerAccess> read_access_control(const Node& node, Report& repo
   map.finish();
   complete = complete && !access.lists.empty();
   return complete ? std::optional(std::move(access)) : std::nullopt;
+}
+
+void read_client_limits(MapReader& map, Listener& listener) {
+  map.integer("max_connection_rate", listener.max_connection_rate, {0, most_clients});
+  const Node* node = map.find("per_source");
+  if (node == nullptr) {
+    return;
+  }
+  SourceLimits limits;
+  MapReader inner(*node, "`per_source`", map.report());
+  read_source_limits(inner, limits);
+  if (limits.max_connections != 0 || limits.max_connection_rate != 0) {
+    listener.per_source = limits;
+  }
 }
 
 }  // namespace steelyard::control::config

@@ -215,6 +215,7 @@ Listener read_listener(const Node& node, Report& report) {
   if (const Node* access = map.find("access_control")) {
     listener.access_control = read_access_control(*access, report);
   }
+  read_client_limits(map, listener);
   listener.health_check = HealthCheck::for_protocol(listener.protocol);
   if (const Node* check = map.find("health_check")) {
     listener.health_check = read_health_check(*check, listener.protocol, has_protocol, report);

@@ -20,5 +20,7 @@ void read_services(MapReader& file, Config& config, Incomplete& incomplete);
 // parse_access.cc: `access_control_lists`, and `access_control` of a listener.
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);
 [[nodiscard]] std::optional<ListenerAccess> read_access_control(const Node& node, Report& report);
+// parse_access.cc: limits of a listener for its clients.
+void read_client_limits(MapReader& map, Listener& listener);
 
 }  // namespace steelyard::control::config

@@ -40,7 +40,8 @@ bool same_settings(const service::Listener& a, const service::Listener& b) {
          a.on_unhealthy == b.on_unhealthy && a.on_removed == b.on_removed &&
          a.established_timeout == b.established_timeout && a.persistence_timeout == b.persistence_timeout &&
          a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.access == b.access &&
-         a.primary_secondary == b.primary_secondary;
+         a.primary_secondary == b.primary_secondary && a.connection_rate == b.connection_rate &&
+         a.per_source == b.per_source;
 }
 
 std::vector<service::Route> routes_of(const config::Config& config) {
@@ -147,6 +148,14 @@ void find_hashed_servers(service::Snapshot& snapshot) {
   }
   snapshot.hashed_servers = std::make_shared<service::EndpointSet>(hashed);
   snapshot.hashed_listeners = std::make_shared<service::ListenerIndex>(unambiguous);
+}
+
+// Counts go on as long as they are of the same things.
+service::SourceLimits source_limits(const config::SourceLimits& wanted, const service::Listener* old,
+                                    std::uint64_t generation) {
+  const bool goes_on = old != nullptr && old->per_source.any() && old->per_source.ipv6_prefix == wanted.ipv6_prefix;
+  return {wanted.max_connections, wanted.max_connection_rate, wanted.ipv6_prefix,
+          goes_on ? old->per_source.generation : static_cast<std::uint32_t>(generation)};
 }
 
 std::string id_limit(const char* what, std::size_t limit) {
@@ -259,6 +268,11 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   built->persistence_timeout = listener.persistence_timeout;
   built->slow_start = listener.slow_start;
   built->strip_timestamps = listener.strip_timestamps;
+  built->connection_rate = listener.max_connection_rate;
+  const service::Listener* old = work.previous != nullptr ? work.previous->snapshot->find(built->id) : nullptr;
+  if (listener.per_source) {
+    built->per_source = source_limits(*listener.per_source, old, generation_);
+  }
   built->access = access_controls_.get(work.config, listener.access_control);
   built->primary_secondary = group != nullptr && group->primary_secondary;
   ListenerPlan plan{built->id,
@@ -282,7 +296,6 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
     built->servers.push_back({server.address, server.port, weight, entry.id});
     plan.backends.push_back(std::move(entry));
   }
-  const service::Listener* old = work.previous != nullptr ? work.previous->snapshot->find(built->id) : nullptr;
   std::shared_ptr<const service::Listener> result = built;
   if (old != nullptr && same_settings(*old, *built) && same_servers(old->servers, built->servers)) {
     result = work.previous->snapshot->listeners[built->id.value];

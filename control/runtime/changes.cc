@@ -110,6 +110,9 @@ void Runtime::reload(Reply reply) {
     auto result = std::make_shared<ReloadResult>();
     try {
       *result = prepare(builder_, options_.config_file, plan_);
+      if (result->plan) {
+        dataplane_->commit_sources(*result->plan->snapshot);
+      }
     } catch (const std::exception& error) {
       result->plan.reset();
       result->refusal = std::string("the configuration could not be built: ") + error.what();

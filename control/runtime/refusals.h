@@ -19,7 +19,11 @@ struct RefusalReason {
   std::string_view name;
   service::Counter l4::ListenerCounters::*counter;
 };
-inline constexpr std::array refusal_reasons{RefusalReason{"access_denied", &l4::ListenerCounters::access_denied}};
+inline constexpr std::array refusal_reasons{
+    RefusalReason{"access_denied", &l4::ListenerCounters::access_denied},
+    RefusalReason{"connection_rate_exceeded", &l4::ListenerCounters::connection_rate_exceeded},
+    RefusalReason{"source_connections_exceeded", &l4::ListenerCounters::source_connections_exceeded},
+    RefusalReason{"source_rate_exceeded", &l4::ListenerCounters::source_rate_exceeded}};
 
 // By reason, over all workers.
 using Refusals = std::array<std::uint64_t, refusal_reasons.size()>;

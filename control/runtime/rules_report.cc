@@ -16,6 +16,14 @@ json::object rules_of(const config::Listener& settings) {
     rules["access_control"] =
         json::object{{"type", config::to_string(settings.access_control->type)}, {"lists", std::move(lists)}};
   }
+  if (settings.max_connection_rate != 0) {
+    rules["max_connection_rate"] = settings.max_connection_rate;
+  }
+  if (settings.per_source) {
+    rules["per_source"] = json::object{{"max_connections", settings.per_source->max_connections},
+                                       {"max_connection_rate", settings.per_source->max_connection_rate},
+                                       {"ipv6_prefix", settings.per_source->ipv6_prefix}};
+  }
   return rules;
 }
 

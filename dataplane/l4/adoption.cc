@@ -96,6 +96,9 @@ Verdict Balancer::adopt(packet::PacketView& view, const packet::Tuple<Family>& c
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
   }
+  if (has_too_many(listener, to_service(client_side.source))) {
+    return Verdict::dropped(DropReason::source_connections_exceeded);
+  }
   describe<Family>(client_side, listener, server, opening);
   Flow<Family>& flow = opening.flow;
   flow.set_state(from == Side::client ? FlowState::adopted_from_client : FlowState::adopted_from_server);

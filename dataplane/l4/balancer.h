@@ -19,6 +19,7 @@
 #include "dataplane/l4/path_mtu.h"
 #include "dataplane/l4/persistence.h"
 #include "dataplane/l4/rate_limit.h"
+#include "dataplane/l4/source_table.h"
 #include "dataplane/l4/tcp_tracker.h"
 #include "dataplane/l4/tunnel.h"
 #include "dataplane/neighbor/neighbor_table.h"
@@ -111,12 +112,13 @@ struct BalancerSetup {
   std::vector<service::Address> own_addresses;  // the ports' own: never a flow's, whoever talks to them
   std::vector<service::Address> local_addresses;
   PortRange local_ports;
-  std::vector<PersistenceTable*> persistence;                   // by worker
-  service::StableArray<BackendCounters>* backends = nullptr;    // this worker's, by BackendId
-  service::StableArray<ListenerCounters>* listeners = nullptr;  // this worker's, by ListenerId
-  service::StableArray<TunnelEnd>* tunnels = nullptr;           // the same
-  PathMtuTable* path_mtus = nullptr;                            // all workers'
-  std::vector<TunnelPort> tunnel_ports;                         // by PortIndex
+  std::vector<PersistenceTable*> persistence;                      // by worker
+  service::StableArray<BackendCounters>* backends = nullptr;       // this worker's, by BackendId
+  std::vector<service::StableArray<ListenerCounters>*> listeners;  // by worker; each by ListenerId
+  std::vector<SourceTable*> sources;                               // by worker
+  service::StableArray<TunnelEnd>* tunnels = nullptr;              // the same
+  PathMtuTable* path_mtus = nullptr;                               // all workers'
+  std::vector<TunnelPort> tunnel_ports;                            // by PortIndex
   service::StableArray<service::Gauge>* active = nullptr;  // this worker's connections that have not ended, as well
   service::StableArray<schedule::Scheduler>* schedulers = nullptr;  // this worker's, by ListenerId
   // Connections that the other workers have, by BackendId, summed by control every 10 ms or sooner.
@@ -334,6 +336,21 @@ class Balancer {
 
   // admission.cc: who may open a flow.
   [[nodiscard]] bool is_shut_out(const service::Listener& listener, const service::Address& source);
+  [[nodiscard]] std::optional<packet::DropReason> over_limit(const service::Listener& listener,
+                                                             const service::Address& source);
+  [[nodiscard]] bool has_too_many(const service::Listener& listener, const service::Address& source);
+  [[nodiscard]] SourceTable::Use use_of(const SourceKey& key, const WindowTime& now) const;
+  // A flow counts as a connection of its source for as long as it counts as one of its server.
+  template <class Family>
+  void count_for_source(const service::Listener& listener, const Flow<Family>& flow, bool more) {
+    if (listener.per_source.any()) [[unlikely]] {
+      count_source(listener, to_service(flow.client), more);
+    }
+  }
+  void count_source(const service::Listener& listener, const service::Address& source, bool more);
+  [[nodiscard]] ListenerCounters& counters_of(const service::Listener& listener) {
+    return (*listeners_[worker_.value])[listener.id.value];
+  }
 
   // adoption.cc: connections that are taken over in their middle.
   template <class Family>
@@ -421,7 +438,8 @@ class Balancer {
   std::array<std::vector<service::Address>, 2> tunnel_sources_;             // of the pool: IPv4, IPv6
   std::vector<std::array<std::vector<service::Address>, 2>> port_sources_;  // by PortIndex
   std::vector<std::uint16_t> port_mtus_;
-  service::StableArray<ListenerCounters>& listeners_;
+  std::vector<service::StableArray<ListenerCounters>*> listeners_;
+  std::vector<SourceTable*> sources_;
   service::StableArray<service::Gauge>& active_;
   const service::StableArray<service::Gauge>& others_;
   const std::atomic<std::uint64_t>& others_version_;

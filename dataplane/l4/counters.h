@@ -6,6 +6,7 @@
 #include <new>
 
 #include "dataplane/l4/flow.h"
+#include "dataplane/l4/rate_window.h"
 #include "dataplane/service/counter.h"
 
 namespace steelyard::l4 {
@@ -30,10 +31,15 @@ static_assert(sizeof(BackendCounters) == 64);
 static_assert(offsetof(BackendCounters, packets_in) == 8 && offsetof(BackendCounters, bytes_in) == 16 &&
               offsetof(BackendCounters, packets_out) == 24 && offsetof(BackendCounters, bytes_out) == 32);
 
-// What a listener's rules have refused: packets without a flow. Written on refusals alone.
+// What a listener's rules have refused: packets without a flow. And what came in, where that is limited.
 struct alignas(64) ListenerCounters {
   service::Counter access_denied;
+  service::Counter connection_rate_exceeded;
+  service::Counter source_connections_exceeded;
+  service::Counter source_rate_exceeded;
+  RateWindow came;
 };
+static_assert(sizeof(ListenerCounters) == 64);
 
 struct BalancerCounters {
   service::Counter flows_created;

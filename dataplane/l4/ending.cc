@@ -50,6 +50,7 @@ void Balancer::close_books(Flow<Family>& flow) {
   active_[flow.backend].subtract();
   if (const service::Listener* listener = snapshot_->find(flow.listener); listener != nullptr) {
     schedulers_[listener->id.value].load_changed(*listener, flow.backend_id(), load());
+    count_for_source<Family>(*listener, flow, false);
   }
   if (flow.half_open()) {
     table<Family>().subtract_half_open();

@@ -155,6 +155,11 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
   if (!listener.running) {
     return refuse<Family>(view, DropReason::listener_stopped);
   }
+  if (listener.limits_clients()) {
+    if (const auto reason = over_limit(listener, source)) {
+      return Verdict::dropped(*reason);
+    }
+  }
   if (listener.persistence_timeout.count() == 0) {
     return open_with<Family>(view, listener, std::nullopt, opening);
   }
@@ -199,6 +204,9 @@ Verdict Balancer::begin_decided(packet::PacketView& view, service::BackendId bac
   }
   if (is_shut_out(*listener, to_service(view.source<Family>()))) {
     return Verdict::dropped(DropReason::access_denied);  // by a reload, while its home decided
+  }
+  if (has_too_many(*listener, to_service(view.source<Family>()))) {
+    return Verdict::dropped(DropReason::source_connections_exceeded);  // others of the source were faster
   }
   const auto place = scheduler_of(*listener).find(*listener, backend);
   return place ? open_with<Family>(view, *listener, place, opening)
@@ -278,6 +286,7 @@ template <class Family>
 void Balancer::count_connection(const Opening<Family>& opening, bool more) {
   service::Gauge& active = active_[opening.flow.backend];
   more ? active.add() : active.subtract();
+  count_for_source<Family>(*opening.listener, opening.flow, more);
   scheduler_of(*opening.listener).load_changed(*opening.listener, opening.flow.backend_id(), load());
 }
 

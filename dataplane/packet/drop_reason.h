@@ -42,6 +42,9 @@ enum class DropReason : std::uint8_t {
   reply_is_reset,  // a RST without a flow is never answered
   access_denied,   // the listener's access list does not let the source in
   listener_stopped,
+  connection_rate_exceeded,     // of the listener
+  source_connections_exceeded,  // of one source at the listener
+  source_rate_exceeded,
   no_usable_server,
   flow_table_full,
   local_ports_exhausted,
@@ -95,6 +98,9 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "reply_is_reset",
                                                              "access_denied",
                                                              "listener_stopped",
+                                                             "connection_rate_exceeded",
+                                                             "source_connections_exceeded",
+                                                             "source_rate_exceeded",
                                                              "no_usable_server",
                                                              "flow_table_full",
                                                              "local_ports_exhausted",

@@ -54,6 +54,18 @@ struct ListenerState {
   std::vector<ServerState> states;  // parallel to Listener::servers
 };
 
+// What a single source may have of a listener, over all workers; 0: as much as it likes.
+struct SourceLimits {
+  std::uint32_t connections = 0;      // at a time
+  std::uint32_t connection_rate = 0;  // new ones a second
+  std::uint8_t ipv6_prefix = 64;      // addresses with so many first bits in common are one source
+  // Of the counts: those of another generation are forgotten. Grows when counting begins, or goes by other prefixes.
+  std::uint32_t generation = 0;
+
+  [[nodiscard]] bool any() const { return connections != 0 || connection_rate != 0; }
+  friend bool operator==(const SourceLimits&, const SourceLimits&) = default;
+};
+
 struct Listener {
   ListenerId id;
   VipKey key;
@@ -67,6 +79,7 @@ struct Listener {
   std::chrono::seconds persistence_timeout{0};  // 0: off
   std::chrono::seconds slow_start{0};           // 0: off
   bool strip_timestamps = true;                 // full NAT: remove the TCP timestamps option from SYNs
+  [[nodiscard]] bool limits_clients() const { return connection_rate != 0 || per_source.any(); }
   // Which build of `servers` this is: grows whenever the set, a weight or an order changes.
   std::uint64_t servers_generation = 0;
   std::vector<Server> servers;
@@ -75,6 +88,8 @@ struct Listener {
   std::shared_ptr<ListenerState> state;
   std::shared_ptr<const HashTable> hash_table;  // of `servers`; sch and tch only
   std::shared_ptr<const AccessControl> access;  // null: everybody may come in
+  std::uint32_t connection_rate = 0;            // new connections a second, over all workers; 0: no limit
+  SourceLimits per_source;
   // Scheduler memory, one block per worker; a worker writes only its own (schedule/scheduler.h says how much).
   std::vector<std::shared_ptr<std::uint32_t[]>> scratch;
 };

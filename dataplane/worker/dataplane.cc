@@ -310,6 +310,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
     per_worker_.push_back(std::make_unique<PerWorker>(settings.flows_v4, settings.flows_v6));
     per_worker_.back()->mailbox = std::make_unique<Mailbox>("mailbox_" + std::to_string(worker), mailbox_size);
     persistence_.push_back(std::make_unique<l4::PersistenceTable>(settings.persistent_clients, key_));
+    sources_.push_back(std::make_unique<l4::SourceTable>(settings.limited_sources));
   }
   report_.flow_table_bytes = worker_count_ * (l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
                                               l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6));
@@ -320,6 +321,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
     }
   }
   commit(current_->listeners.size(), backends);
+  commit_sources(*current_);
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     workers_.push_back(std::make_unique<Worker>(setup_of(worker, settings)));
   }
@@ -386,7 +388,12 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.tunnels = &own.tunnels;
   balancer.path_mtus = path_mtus_.get();
   balancer.active = &own.active;
-  balancer.listeners = &own.listeners;
+  for (const auto& each : per_worker_) {
+    balancer.listeners.push_back(&each->listeners);
+  }
+  for (const auto& table : sources_) {
+    balancer.sources.push_back(table.get());
+  }
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
   balancer.others_version = &others_version_;
@@ -474,6 +481,16 @@ void Dataplane::commit(std::size_t listeners, std::size_t backends) {
     worker->others.commit(backends);
   }
   backends_ = std::max(backends_, backends);
+}
+
+void Dataplane::commit_sources(const service::Snapshot& snapshot) {
+  const bool needed = std::ranges::any_of(
+      snapshot.listeners, [](const auto& listener) { return listener != nullptr && listener->per_source.any(); });
+  for (const auto& table : sources_) {
+    if (needed) {
+      table->commit();
+    }
+  }
 }
 
 void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {

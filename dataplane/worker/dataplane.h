@@ -48,6 +48,7 @@ struct DataplaneSettings {
   std::vector<service::Address> local_addresses;
   l4::PortRange local_ports;
   std::size_t persistent_clients = 65'536;  // per worker
+  std::size_t limited_sources = 131'072;    // per worker; 4 MiB, once a listener has limits per source
   std::string run_folder{nic::runtime_folder};
 };
 
@@ -79,6 +80,10 @@ class Dataplane {
 
   // Makes room for ids up to these, on every worker. Before a snapshot with such ids is published.
   void commit(std::size_t listeners, std::size_t backends);
+
+  // Makes room for what single sources have open, if a listener limits that. Before such a snapshot is published; takes
+  // a millisecond for each worker the first time, so any one thread may do it.
+  void commit_sources(const service::Snapshot& snapshot);
 
   // Swaps the configuration of all workers. The old one is kept until every worker has let go of it.
   void publish(std::shared_ptr<const service::Snapshot> snapshot);
@@ -141,6 +146,7 @@ class Dataplane {
   std::vector<std::unique_ptr<PacketRing>> relays_;
   std::vector<std::unique_ptr<l4::PersistenceTable>> persistence_;
   std::unique_ptr<l4::PathMtuTable> path_mtus_;
+  std::vector<std::unique_ptr<l4::SourceTable>> sources_;
   std::atomic<std::uint64_t> others_version_{0};
   std::size_t backends_ = 0;
   std::shared_ptr<const service::Snapshot> current_;

@@ -48,6 +48,7 @@ class Ground {
     active_.commit(backends);
     others_.commit(backends);
     listeners_.commit(snapshot.listeners.size());
+    sources_.commit();
     schedulers_.commit(snapshot.listeners.size());
     l4::BalancerSetup setup;
     setup.key = key_;
@@ -63,7 +64,8 @@ class Ground {
     setup.path_mtus = &path_mtus_;
     setup.tunnel_ports = {{1'500, setup.own_addresses}};
     setup.active = &active_;
-    setup.listeners = &listeners_;
+    setup.listeners = {&listeners_};
+    setup.sources = {&sources_};
     setup.schedulers = &schedulers_;
     setup.others = &others_;
     setup.others_version = &others_version_;
@@ -119,6 +121,7 @@ class Ground {
   service::StableArray<service::Gauge> active_{backends};
   service::StableArray<service::Gauge> others_{backends};
   service::StableArray<l4::ListenerCounters> listeners_;
+  l4::SourceTable sources_{8};
   service::StableArray<schedule::Scheduler> schedulers_;
   std::atomic<std::uint64_t> others_version_{0};
   neighbor::NeighborTable neighbors_{{neighbor::PortAddresses{}}, {64, 32, 4, 16}, key_, output_};

@@ -14,7 +14,8 @@ class Admission : public BalancerTest<Family> {
  protected:
   using Test = BalancerTest<Family>;
   static std::vector<typename Test::Service> services() {
-    return {Test::nat_tcp, Test::fullnat_tcp, Test::nat_udp, Test::fullnat_udp, Test::dr_tcp, Test::dr_udp};
+    return {Test::nat_tcp, Test::fullnat_tcp, Test::nat_udp,    Test::fullnat_udp,
+            Test::dr_tcp,  Test::dr_udp,      Test::tunnel_tcp, Test::tunnel_udp};
   }
   static std::shared_ptr<const AccessControl> list(AccessType type, std::initializer_list<std::size_t> clients) {
     std::vector<service::Prefix> entries;

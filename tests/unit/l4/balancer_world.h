@@ -110,6 +110,10 @@ class World {
     make_snapshot();
     for (std::uint16_t worker = 0; worker < options.workers; ++worker) {
       persistence_.push_back(std::make_unique<PersistenceTable>(64, test_key));
+      listener_counters_.push_back(std::make_unique<service::StableArray<ListenerCounters>>(ids));
+      listener_counters_.back()->commit(ids);
+      sources_.push_back(std::make_unique<SourceTable>(1'024));
+      sources_.back()->commit();
     }
     for (std::uint16_t worker = 0; worker < options.workers; ++worker) {
       workers_.push_back(std::make_unique<Worker>(*this, worker));
@@ -287,6 +291,7 @@ class World {
       }
     }
   }
+  [[nodiscard]] std::size_t workers() const { return workers_.size(); }
   [[nodiscard]] std::uint64_t now_ns() const { return static_cast<std::uint64_t>(now_.count()) * 1'000'000; }
 
   [[nodiscard]] Balancer& balancer(std::size_t worker = 0) { return *workers_[worker]->balancer; }
@@ -295,8 +300,8 @@ class World {
   // What a service has refused, on all workers.
   [[nodiscard]] std::uint64_t refused(const Service& of, service::Counter ListenerCounters::*reason) {
     std::uint64_t sum = 0;
-    for (const auto& worker : workers_) {
-      sum += (worker->listeners[listener(of).id.value].*reason).get();
+    for (const auto& counters : listener_counters_) {
+      sum += ((*counters)[listener(of).id.value].*reason).get();
     }
     return sum;
   }
@@ -324,7 +329,6 @@ class World {
         : world(owner),
           backends(ids),
           tunnels(ids),
-          listeners(ids),
           active(ids),
           others(ids),
           schedulers(ids),
@@ -332,7 +336,6 @@ class World {
           memory(FlowTable<Family>::memory_needed(owner.options_.flows)) {
       backends.commit(ids);
       tunnels.commit(ids);
-      listeners.commit(ids);
       active.commit(ids);
       others.commit(ids);
       schedulers.commit(ids);
@@ -358,7 +361,12 @@ class World {
       }
       setup.backends = &backends;
       setup.active = &active;
-      setup.listeners = &listeners;
+      for (const auto& counters : owner.listener_counters_) {
+        setup.listeners.push_back(counters.get());
+      }
+      for (const auto& table : owner.sources_) {
+        setup.sources.push_back(table.get());
+      }
       setup.schedulers = &schedulers;
       setup.others = &others;
       setup.others_version = &others_version;
@@ -387,7 +395,6 @@ class World {
     World& world;
     service::StableArray<BackendCounters> backends;
     service::StableArray<TunnelEnd> tunnels;
-    service::StableArray<ListenerCounters> listeners;
     service::StableArray<service::Gauge> active;
     service::StableArray<service::Gauge> others;
     service::StableArray<schedule::Scheduler> schedulers;
@@ -512,6 +519,8 @@ class World {
   service::Snapshot snapshot_;
   std::vector<std::shared_ptr<service::Listener>> listeners_;
   std::vector<std::unique_ptr<PersistenceTable>> persistence_;
+  std::vector<std::unique_ptr<service::StableArray<ListenerCounters>>> listener_counters_;
+  std::vector<std::unique_ptr<SourceTable>> sources_;
   std::chrono::milliseconds now_{1'000'000};
   std::vector<Frame> sent_;
   PathMtuTable path_mtus_{test_key};

@@ -197,7 +197,9 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{1'500, {}}, {1'500, {}}};
   balancer.active = &own.active;
-  balancer.listeners = &own.listeners;
+  for (const auto& each : per_worker_) {
+    balancer.listeners.push_back(&each->listeners);
+  }
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
   balancer.others_version = &others_version_;

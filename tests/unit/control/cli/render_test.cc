@@ -152,6 +152,17 @@ TEST(RenderStatus, TellsWhoMayComeInAndHowManyCouldNot) {
               HasSubstr("connections\n    white list office, lab\n    refused: access_denied 12\n    no servers\n"));
 }
 
+TEST(RenderStatus, TellsHowManyMayComeIn) {
+  EXPECT_THAT(render_status(object(R"({"load_balancers":[{"listeners":[{"protocol":"tcp","port":80,"servers":[],
+      "rules":{"max_connection_rate":500,"per_source":{"max_connections":100,"max_connection_rate":20,"ipv6_prefix":56}}
+      }]}]})")),
+              HasSubstr("    at most 500 new connections a second; of one source (IPv6 /56) 100 connections, 20 new a "
+                        "second\n"));
+  EXPECT_THAT(render_status(object(R"({"load_balancers":[{"listeners":[{"protocol":"tcp","port":80,"servers":[],
+      "rules":{"per_source":{"max_connections":1,"max_connection_rate":0,"ipv6_prefix":64}}}]}]})")),
+              HasSubstr("    at most of one source (IPv6 /64) 1 connection\n"));
+}
+
 TEST(RenderStatus, ShowsTheRolesOfAPrimarySecondaryGroupInsteadOfWeights) {
   const std::string shown = render_status(object(R"({"load_balancers":[{"listeners":[{"servers":[
       {"name":"a","address":"10.0.0.1","port":80,"role":"primary","weight":100,"admin":"enabled","health":"up"},

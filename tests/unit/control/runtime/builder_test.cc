@@ -108,6 +108,26 @@ TEST_F(Builder, ListenersWithTheSameListsShareThemAndKeepThemWhileTheySayTheSame
   EXPECT_TRUE(listener(*turned, 0).access->allows(*service::Address::parse("203.0.113.2")));
 }
 
+TEST_F(Builder, CountsPerSourceGoOnUntilTheyAreOfOtherThings) {
+  const auto limited = [this](const std::string& limits, const Plan* previous) {
+    return build("{protocol: tcp, port: 80, server_group: g" + limits + "}", two, previous);
+  };
+  const auto generation = [](const Plan& plan) { return listener(plan, 0).per_source.generation; };
+  const Plan off = limited("", nullptr);
+  EXPECT_FALSE(listener(off, 0).limits_clients());
+  const Plan on = limited(", max_connection_rate: 7, per_source: {max_connections: 5}", &off);
+  EXPECT_EQ(listener(on, 0).connection_rate, 7U);
+  EXPECT_EQ(listener(on, 0).per_source.connections, 5U);
+  const Plan more = limited(", per_source: {max_connections: 9}", &on);
+  EXPECT_EQ(listener(more, 0).per_source.connections, 9U);
+  EXPECT_EQ(generation(more), generation(on));
+  const Plan wider = limited(", per_source: {max_connections: 9, ipv6_prefix: 48}", &more);
+  EXPECT_NE(generation(wider), generation(more));
+  const Plan off_again = limited("", &wider);
+  const Plan on_again = limited(", per_source: {max_connections: 9, ipv6_prefix: 48}", &off_again);
+  EXPECT_NE(generation(on_again), generation(wider));
+}
+
 // Whose packets may belong to a connection that can be adopted, and by which listener.
 TEST_F(Builder, ServersOfTcpListenersByHashAreKnownAndTheirListenerWhereThereIsOneOnly) {
   const service::VipKey server{*service::Address::parse("10.0.0.1"), 80, service::Protocol::tcp};
