@@ -265,7 +265,11 @@ class Balancer {
   }
 
   template <class Family>
+  [[nodiscard]] bool follow_one_sided(const packet::PacketView& view, Flow<Family>& flow);
+  template <class Family>
   [[nodiscard]] Forwarded pass_known(const packet::PacketView& view, Flow<Family>& flow, std::uint16_t hop);
+  template <class Family>
+  [[nodiscard]] Forwarded tunnel_known(const packet::PacketView& view, Flow<Family>& flow, std::uint16_t hop);
 
   // balancer.cc: packets of known flows.
   template <class Family>

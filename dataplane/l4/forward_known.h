@@ -7,33 +7,45 @@
 
 namespace steelyard::l4 {
 
+// Is it a packet in the middle of a one-sided flow? Then its numbers are remembered and it is counted.
+template <class Family>
+[[gnu::always_inline]] inline bool Balancer::follow_one_sided(const packet::PacketView& view, Flow<Family>& flow) {
+  if (view.protocol == packet::protocol_tcp) {
+    using namespace packet::tcp_flag;
+    if ((view.tcp_flags & (syn | fin | rst)) != 0 || flow.state() != FlowState::established) {
+      return false;
+    }
+    remember_one_sided_plain(flow, Segment::of(view));
+  } else if (flow.state() != FlowState::udp) {
+    return false;
+  }
+  flow.last_seen = tick_.low();
+  backends_[flow.backend].count(Side::client, view.l3_length);
+  age<Family>(view.l3);
+  return true;
+}
+
 // The same for a packet of a one-sided flow, which stays as it is but for its age. Not inlined: it is short already,
 // and the others' code stays together.
 template <class Family>
 [[gnu::noinline]] inline Forwarded Balancer::pass_known(const packet::PacketView& view, Flow<Family>& flow,
                                                         std::uint16_t hop) {
-  if (!flow.one_sided()) {
+  if (flow.mode() == service::Mode::tunnel) {
+    return tunnel_known<Family>(view, flow, hop);
+  }
+  if (!flow.one_sided() || !follow_one_sided<Family>(view, flow)) {
     return {};
   }
-  const bool tunneled = flow.mode() == service::Mode::tunnel;
+  return {{hop}};
+}
+
+// And into a tunnel.
+template <class Family>
+[[gnu::noinline]] inline Forwarded Balancer::tunnel_known(const packet::PacketView& view, Flow<Family>& flow,
+                                                          std::uint16_t hop) {
   const TunnelEnd& end = tunnels_[flow.backend];
-  if (tunneled && (end.version != tunnels_version_ || view.l3_length > end.mtu)) {
+  if (end.version != tunnels_version_ || view.l3_length > end.mtu || !follow_one_sided<Family>(view, flow)) {
     return {};
-  }
-  if (view.protocol == packet::protocol_tcp) {
-    using namespace packet::tcp_flag;
-    if ((view.tcp_flags & (syn | fin | rst)) != 0 || flow.state() != FlowState::established) {
-      return {};
-    }
-    remember_one_sided_plain(flow, Segment::of(view));
-  } else if (flow.state() != FlowState::udp) {
-    return {};
-  }
-  flow.last_seen = tick_.low();
-  backends_[flow.backend].count(Side::client, view.l3_length);
-  age<Family>(view.l3);
-  if (!tunneled) {
-    return {{hop}};
   }
   write_outer<Family>(view.l3, view.l3_length, end, variation_of<Family>(flow.client, flow.client_port));
   return {{hop}, end.header_size};
