@@ -1,13 +1,14 @@
 // Connections that are taken over in their middle. With a scheduler by hash the server follows from the client and the
 // configuration alone. So when a process has lost its flows, or another node has got the address, the next packet of
-// either side makes the flow anew, and the connection goes on. Only in mode `nat`, where nothing but addresses is
-// rewritten: full NAT's local port and sequence numbers are lost with the flow.
+// either side makes the flow anew, and the connection goes on. Not with full NAT, whose local port and sequence numbers
+// are lost with the flow.
 //
 // Everybody can send what looks like the middle of a connection. Until the other side has spoken about the same data
 // (confirms_adoption) such a flow is half-open: it counts into the quarter of the table that those may have, is the
 // first to give way, and ends after ten seconds without a reset, since the connection may be real and only one side
 // have anything to say. What is flooded so reaches a server, as with SYNs, and a server that knows nothing of it ends
-// it by its reset.
+// it by its reset. Where servers answer past us (`dr`, `tunnel`) there is no other side to hear: the client's next
+// segment that goes on where the first one was must do, as its acknowledgment of a SYN-ACK must.
 #include "dataplane/l4/balancer.h"
 #include "dataplane/l4/client_key.h"
 #include "dataplane/l4/tcp_tracker.h"
@@ -24,7 +25,7 @@ bool is_mid_stream(const packet::PacketView& view) {
 }
 
 bool can_adopt(const service::Listener& listener) {
-  return listener.running && listener.mode == service::Mode::nat && service::by_hash(listener.scheduler);
+  return listener.running && listener.mode != service::Mode::fullnat && service::by_hash(listener.scheduler);
 }
 
 }  // namespace
@@ -106,7 +107,7 @@ Verdict Balancer::adopt(packet::PacketView& view, const packet::Tuple<Family>& c
   flow.local_port = flow.client_port;
   opening.from = from;
   opening.client_hash = table<Family>().hash_of(flow.client_side());
-  opening.server_hash = table<Family>().hash_of(flow.server_side());
+  opening.server_hash = flow.one_sided() ? opening.client_hash : table<Family>().hash_of(flow.server_side());
   // Before anything gives way to it: a client that has another server is not this server's.
   if (!both_sides_free<Family>(opening)) {
     return Verdict::dropped(DropReason::no_flow);
@@ -120,7 +121,8 @@ Verdict Balancer::adopt(packet::PacketView& view, const packet::Tuple<Family>& c
   if (!reserve_flow<Family>(true)) {
     return Verdict::dropped(DropReason::flow_table_full);
   }
-  remember_first_seen(flow, from, Segment::of(view));
+  const Segment segment = Segment::of(view);
+  flow.one_sided() ? remember_one_sided_first_seen(flow, segment) : remember_first_seen(flow, from, segment);
   count_connection<Family>(opening, true);
   return {.kind = Verdict::Kind::opening};
 }
@@ -129,8 +131,9 @@ Verdict Balancer::adopt(packet::PacketView& view, const packet::Tuple<Family>& c
 template <class Family>
 bool Balancer::both_sides_free(const Opening<Family>& opening) {
   const Flow<Family>& flow = opening.flow;
-  return !(flow.server == flow.client) && free_tuple<Family>(flow.client_side(), opening.client_hash) &&
-         free_tuple<Family>(flow.server_side(), opening.server_hash);
+  return free_tuple<Family>(flow.client_side(), opening.client_hash) &&
+         (flow.one_sided() ||
+          (!(flow.server == flow.client) && free_tuple<Family>(flow.server_side(), opening.server_hash)));
 }
 
 template Verdict Balancer::adopt_from_client<packet::Ipv4>(packet::PacketView&, const service::Listener&,

@@ -389,8 +389,7 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
   counters_.flows_created.add();
   if (adopted) [[unlikely]] {
     backends_[flow.backend].count(opening.from, view.l3_length);
-    rewrite(view, flow, opening.from);
-    return Verdict::forwarded(opening.hop);
+    return send_on(view, flow, opening.from, opening.hop);
   }
   backends_[flow.backend].count(Side::client, view.l3_length);
   packet::ChecksumDelta extra;

@@ -224,6 +224,67 @@ TYPED_TEST(Adoption, ASynOnAnAdoptedFlowOpensANewConnection) {
 }
 
 // Its local port and the distance between the two numberings are lost.
+// Modes in which the server answers past us.
+TYPED_TEST(Adoption, WhereServersAnswerDirectlyTheClientsNextSegmentConfirms) {
+  for (const auto& service : {this->dr_tcp, this->tunnel_tcp}) {
+    for (std::size_t client = 1; client <= 8; ++client) {
+      const auto survive = [&](World<TypeParam>& world, Connection<TypeParam>& connection) {
+        world.go_by_hash(service);
+        connection.client_next = {0xfffffff0};
+        connection.server_next = {700'001};
+      };
+      World<TypeParam> before({.servers = 5});
+      Connection<TypeParam> opened(before, service, client);
+      before.go_by_hash(service);
+      opened.send_syn();
+      const std::size_t server = before.direct_server();
+
+      World<TypeParam> world({.servers = 5});
+      Connection<TypeParam> connection(world, service, client);
+      survive(world, connection);
+      connection.client_data(100);
+      EXPECT_EQ(world.direct_server(), server);
+      EXPECT_EQ(this->state(world), FlowState::adopted_from_client);
+      connection.client_data(0);
+      EXPECT_EQ(this->state(world), FlowState::established);
+      EXPECT_EQ(world.direct_server(), server);
+      EXPECT_EQ(world.active(), 1U);
+      world.pass(901s);
+      auto resets = world.sent();
+      ASSERT_THAT(resets, SizeIs(2));
+      EXPECT_EQ(resets[0].sequence(), connection.client_next);
+      EXPECT_EQ(resets[1].sequence(), connection.server_next);
+      EXPECT_EQ(world.active(), 0U);
+    }
+  }
+}
+
+TYPED_TEST(Adoption, OfADirectConnectionAGuessConfirmsNothingAndTheRealOneStillDoes) {
+  World<TypeParam> world;
+  world.go_by_hash(this->dr_tcp);
+  Connection<TypeParam> connection(world, this->dr_tcp);
+  connection.client_next = {5'000};
+  connection.server_next = {700'001};
+  connection.from_client({.sequence = {0x80000000}, .acknowledgment = {0x40000000}, .payload = 10});  // forged
+  connection.client_data(10);
+  EXPECT_EQ(this->state(world), FlowState::adopted_from_client);
+  connection.client_data(10);
+  EXPECT_EQ(this->state(world), FlowState::established);
+  connection.client_data(0, fin | ack);
+  EXPECT_EQ(this->state(world), FlowState::client_closed);
+}
+
+TYPED_TEST(Adoption, ADirectConnectionThatIsNotConfirmedEndsWithoutAWord) {
+  World<TypeParam> world;
+  world.go_by_hash(this->dr_tcp);
+  Connection<TypeParam> connection(world, this->dr_tcp);
+  connection.from_client({.sequence = {5'000}, .acknowledgment = {700'001}});
+  world.pass(11s);
+  EXPECT_THAT(world.flows(), IsEmpty());
+  EXPECT_THAT(world.sent(), IsEmpty());
+  EXPECT_EQ(world.active(), 0U);
+}
+
 TYPED_TEST(Adoption, FullNatAndOtherSchedulersAdoptNothing) {
   World<TypeParam> world;
   world.go_by_hash(this->fullnat_tcp);
