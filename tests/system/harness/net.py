@@ -187,9 +187,9 @@ class Net:
         self.lb.batch(*(f"link set {link} up" for link in LINKS))
         self.lb.run("nft", "-f", "-", stdin=rules)
 
-    def direct_way(self):
+    def direct_way(self, only_far_half=False):
         """Servers answer clients past the balancer from now on: the client's namespace gets a second link, into the lan,
-        and is every server's gateway. Returns what undoes it."""
+        and is every server's gateway, or the one to the upper half of the far clients alone. Returns what undoes it."""
         client, lan = self.client, self.lan
         # Always the same link address: servers remember it from the test before.
         client.batch(f"link add back address 02:00:5e:00:00:fa type veth peer name back netns {lan.name}")
@@ -199,10 +199,17 @@ class Net:
         client.batch(
             "link set back up", *(f"addr add {family.back}/{family.bits} dev back{_nodad(family)}" for family in FAMILIES.values())
         )
-        self._default_routes("back")
+        if only_far_half:
+            for server in self.servers:
+                server.batch(*(f"route add {family.upper_far_half} via {family.back}" for family in FAMILIES.values()))
+        else:
+            self._default_routes("back")
 
         def undo():
             client.batch("link del back")
+            if only_far_half:
+                for server in self.servers:
+                    server.batch(*(f"route del {family.upper_far_half}" for family in FAMILIES.values()))
             self._default_routes("lan")
 
         return undo

@@ -60,6 +60,11 @@ class Family:
         """The number-th far client (0 .. FAR_CLIENTS - 1)."""
         return self._at(self.far_network, 1 + number)
 
+    @property
+    def upper_far_half(self):
+        """The network of the far clients 31 to 62."""
+        return f"{self._at(self.far_network, FAR_CLIENTS // 2)}/{self.bits - 5}"
+
     def on(self, network, address):
         """`address` with the prefix length of `network`."""
         return f"{address}/{ipaddress.ip_network(network).prefixlen}"
