@@ -79,6 +79,23 @@ class DirectReturn(SystemCase):
         resets = [peer for server in servers for peer in server.report()["reset"]]
         self.assertIn(family.client, resets)
 
+    @for_each(scheduler=["sch", "tch"], family=EACH_FAMILY, workers=WORKERS)
+    def test_by_hash_established_connections_outlive_a_crash(self, scheduler, family, workers):
+        _, steelyard = self.forward(family, workers, scheduler=scheduler)
+        held = [self.client.echo(family.vip(), PORT, source) for source in self.sources(family)]
+        for connection in held:
+            self.assertEqual(connection.say("hello"), "hello")
+        steelyard.crash()
+        steelyard.start()
+        for _ in range(3):
+            for connection in held:
+                self.assertEqual(connection.say("still there"), "still there")
+        flows = [worker["flows"] for worker in steelyard.stats()["workers"]]
+        self.assertEqual(sum(one["adopted"] for one in flows), len(held))
+        self.assertEqual(sum(one["resets_sent"] for one in flows), 0)
+        for connection in held:
+            connection.close()
+
     @for_each(family=EACH_FAMILY)
     def test_a_server_that_is_down_gets_no_new_connections(self, family):
         servers, steelyard = self.forward(family, 1)
