@@ -114,9 +114,9 @@ struct BalancerSetup {
   PortRange local_ports;
   std::vector<PersistenceTable*> persistence;                      // by worker
   service::StableArray<BackendCounters>* backends = nullptr;       // this worker's, by BackendId
+  service::StableArray<TunnelEnd>* tunnels = nullptr;              // the same
   std::vector<service::StableArray<ListenerCounters>*> listeners;  // by worker; each by ListenerId
   std::vector<SourceTable*> sources;                               // by worker
-  service::StableArray<TunnelEnd>* tunnels = nullptr;              // the same
   PathMtuTable* path_mtus = nullptr;                               // all workers'
   std::vector<TunnelPort> tunnel_ports;                            // by PortIndex
   service::StableArray<service::Gauge>* active = nullptr;  // this worker's connections that have not ended, as well

@@ -24,9 +24,8 @@ class PathMtuTable {
   // Takes effect for ten minutes (RFC 1191 section 6.3, RFC 8201 section 4: not less than five).
   void learn(const service::Address& destination, std::uint16_t mtu, std::uint64_t now_ns) {
     const std::uint64_t hash = hash_of(destination);
-    std::atomic<std::uint64_t>& place = place_of(hash);
     const std::uint64_t entry = tag_of(hash) | static_cast<std::uint64_t>(period_of(now_ns)) << 16U | mtu;
-    if (place.exchange(entry, std::memory_order_relaxed) != entry) {
+    if (places_[hash % places_.size()].exchange(entry, std::memory_order_relaxed) != entry) {
       version_.fetch_add(1, std::memory_order_release);
     }
   }
@@ -58,7 +57,6 @@ class PathMtuTable {
   [[nodiscard]] std::uint64_t hash_of(const service::Address& address) const {
     return packet::hash(key_, packet::load<packet::Ipv6Address>(address.v6().data()), 0);
   }
-  [[nodiscard]] std::atomic<std::uint64_t>& place_of(std::uint64_t hash) { return places_[hash % places_.size()]; }
 
   packet::HashKey key_;
   alignas(64) std::atomic<std::uint32_t> version_{0};

@@ -235,6 +235,8 @@ class World {
   }
   // The outer packet, without what is inside, that the last packet into a tunnel had around it.
   [[nodiscard]] const Bytes& outer() const { return outer_; }
+  // Packets that had one so far.
+  [[nodiscard]] std::size_t tunneled() const { return tunneled_; }
   Verdict decide_for(Frame& frame, std::uint16_t asker, std::size_t worker) {
     packet::PacketView view = frame.parse();
     return balancer(worker).template decide_for<Family>(view, {asker});
@@ -477,6 +479,7 @@ class World {
     outer_.assign(frame.bytes.begin() + 14, frame.bytes.begin() + static_cast<std::ptrdiff_t>(14 + size));
     const service::Address destination = frame.is_v6() ? l4::to_service(packet::load<packet::Ipv6Address>(&outer_[24]))
                                                        : l4::to_service(packet::load<packet::Ipv4Address>(&outer_[16]));
+    ++tunneled_;
     EXPECT_EQ(hop, hop_to(destination, worker));
     EXPECT_TRUE(frame.is_v6() || test::slow_checksum(outer_) == 0);
     frame.bytes.erase(frame.bytes.begin() + 14, frame.bytes.begin() + static_cast<std::ptrdiff_t>(14 + size));
@@ -525,6 +528,7 @@ class World {
   std::vector<Frame> sent_;
   PathMtuTable path_mtus_{test_key};
   Bytes outer_;
+  std::size_t tunneled_ = 0;
   std::size_t fast_ = 0;
   std::size_t direct_server_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -223,6 +223,22 @@ TYPED_TEST(Tunnel, AnErrorThatCannotBeTrueChangesNothing) {
   EXPECT_EQ(this->send(world, connection, this->fits), "forward");
 }
 
+TYPED_TEST(Tunnel, AnErrorAboutATunnelOfSomebodyElseIsNotOurs) {
+  World<typename TypeParam::Inner> world(this->options());
+  Connection<typename TypeParam::Inner> connection(world, this->tunnel_tcp);
+  this->open(connection);
+  ASSERT_EQ(this->send(world, connection, this->fits), "forward");
+  Frame error = this->too_big(world, 1'400);
+  const std::size_t quote = 14 + this->overhead + 8;
+  constexpr std::size_t last = sizeof(typename TypeParam::Outer::Address) - 1;
+  error.bytes[14 + TypeParam::Outer::destination_offset + last] ^= 0x20U;
+  error.bytes[quote + TypeParam::Outer::source_offset + last] ^= 0x20U;
+  error.fix_checksums();
+  EXPECT_EQ(text(world.receive(error)), "unclaimed");
+  world.pass(1s);
+  EXPECT_EQ(this->send(world, connection, this->fits), "forward");
+}
+
 TYPED_TEST(Tunnel, AnErrorAboutAnAnswerGoesToTheServerThatSentIt) {
   using Inner = typename TypeParam::Inner;
   World<Inner> world(this->options());
@@ -254,7 +270,9 @@ TYPED_TEST(Tunnel, AnIdleConnectionIsResetThroughTheTunnel) {
   this->open(connection);
   connection.client_data(100);
   const std::size_t server = world.direct_server();
+  const std::size_t before = world.tunneled();
   world.pass(901s);
+  EXPECT_EQ(world.tunneled(), before + 1) << "the server's reset";
   EXPECT_THAT(world.flows(), IsEmpty());
   auto sent = world.sent();
   ASSERT_THAT(sent, SizeIs(2));
