@@ -1,7 +1,7 @@
 """Mode `dr`: servers that have the VIP themselves get the clients' packets as they are and answer past Steelyard."""
 
 from harness import config
-from harness.case import SystemCase, for_each
+from harness.case import SystemCase, for_each, near_and_far
 from harness.plan import FAMILIES, FAR_CLIENTS
 
 EACH_FAMILY = list(FAMILIES.values())
@@ -24,9 +24,6 @@ class DirectReturn(SystemCase):
         balancers = [config.load_balancer("lb", family.vip(), listener)]
         return servers, self.balance(balancers, [config.group("web", family, PORT)], workers)
 
-    def sources(self, family):
-        return [None, *(family.far(number) for number in range(15))]
-
     def assert_real_clients(self, servers, event, family):
         peers = {peer for server in servers for peer in server.report()[event]} - {family.lan}
         clients = {family.client, *(family.far(number) for number in range(FAR_CLIENTS))}
@@ -36,14 +33,7 @@ class DirectReturn(SystemCase):
     @for_each(family=EACH_FAMILY, workers=WORKERS)
     def test_tcp_connections_of_near_and_far_clients_echo(self, family, workers):
         servers, steelyard = self.forward(family, workers)
-        names = set()
-        for source in self.sources(family):
-            with self.client.echo(family.vip(), PORT, source) as connection:
-                names.add(connection.name)
-                self.assertEqual(connection.say("hello"), "hello")
-                long = "x" * 20000
-                self.assertEqual(connection.say(long), long)
-        self.assertEqual(names, {"a", "b", "c"})
+        self.assert_connections_echo(family, PORT)
         self.assert_real_clients(servers, "accepted", family)
         if workers == 2:
             self.assertGreater(steelyard.counted("hand"), 0, "the hand-off path carried nothing")
@@ -51,15 +41,7 @@ class DirectReturn(SystemCase):
     @for_each(family=EACH_FAMILY, workers=WORKERS)
     def test_udp_datagrams_of_near_and_far_clients_echo(self, family, workers):
         servers, _ = self.forward(family, workers, "udp")
-        names = set()
-        for source in self.sources(family):
-            with self.client.udp(family.vip(), PORT, source) as opened:
-                for payload in (b"one", b"two" * 400, b""):
-                    opened.send(payload)
-                    name, _, echoed = opened.recv(65536).partition(b" ")
-                    self.assertEqual(echoed, payload)
-                    names.add(name)
-        self.assertEqual(names, {b"a", b"b", b"c"})
+        self.assert_datagrams_echo(family, PORT)
         self.assert_real_clients(servers, "datagrams", family)
 
     @for_each(family=EACH_FAMILY)
@@ -82,7 +64,7 @@ class DirectReturn(SystemCase):
     @for_each(scheduler=["sch", "tch"], family=EACH_FAMILY, workers=WORKERS)
     def test_by_hash_established_connections_outlive_a_crash(self, scheduler, family, workers):
         _, steelyard = self.forward(family, workers, scheduler=scheduler)
-        held = [self.client.echo(family.vip(), PORT, source) for source in self.sources(family)]
+        held = [self.client.echo(family.vip(), PORT, source) for source in near_and_far(family)]
         for connection in held:
             self.assertEqual(connection.say("hello"), "hello")
         steelyard.crash()

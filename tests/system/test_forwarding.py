@@ -25,14 +25,7 @@ class Forwarding(SystemCase):
     def test_tcp_connections_of_near_and_far_clients_echo(self, mode, family, workers):
         servers = self.echo_servers(tcp={8000: "echo"})
         steelyard = self.forward(mode, family, workers, "tcp")
-        names = set()
-        for source in [None, *(family.far(number) for number in FAR[:15])]:
-            with self.client.echo(family.vip(), 7000, source) as connection:
-                names.add(connection.name)
-                self.assertEqual(connection.say("hello"), "hello")
-                long = "x" * 20000
-                self.assertEqual(connection.say(long), long)
-        self.assertEqual(names, {"a", "b", "c"})
+        self.assert_connections_echo(family, 7000)
         self.assert_servers_saw(servers, "accepted", mode, family)
         if workers == 2:
             self.assertGreater(steelyard.counted("hand"), 0, "the hand-off path carried nothing")
@@ -41,18 +34,7 @@ class Forwarding(SystemCase):
     def test_udp_datagrams_of_near_and_far_clients_echo(self, mode, family, workers):
         servers = self.echo_servers(udp=[8000])
         steelyard = self.forward(mode, family, workers, "udp")
-        names = set()
-        for source in [None, *(family.far(number) for number in FAR[:15])]:
-            with self.client.udp(family.vip(), 7000, source) as opened:
-                flow_names = set()
-                for payload in (b"one", b"two" * 400, b""):
-                    opened.send(payload)
-                    name, _, echoed = opened.recv(65536).partition(b" ")
-                    self.assertEqual(echoed, payload)
-                    flow_names.add(name)
-                self.assertEqual(len(flow_names), 1, "one flow stays on one server")
-                names |= flow_names
-        self.assertEqual(names, {b"a", b"b", b"c"})
+        self.assert_datagrams_echo(family, 7000)
         self.assert_servers_saw(servers, "datagrams", mode, family)
         if workers == 2:
             self.assertGreater(steelyard.counted("hand"), 0, "the hand-off path carried nothing")

@@ -3,7 +3,7 @@
 import contextlib
 
 from harness import config, shell
-from harness.case import SystemCase, for_each
+from harness.case import SystemCase, for_each, near_and_far
 from harness.clients import Client
 from harness.plan import FAMILIES
 from harness.servers import EchoServer
@@ -44,20 +44,10 @@ class TunnelCase(SystemCase):
 
 
 class Tunnel(TunnelCase):
-    def sources(self, family):
-        return [None, *(family.far(number) for number in range(15))]
-
     @for_each(inner=EACH_FAMILY, outer=EACH_FAMILY, workers=WORKERS)
     def test_tcp_connections_of_near_and_far_clients_echo(self, inner, outer, workers):
         servers, ends, steelyard = self.forward(inner, outer, workers)
-        names = set()
-        for source in self.sources(inner):
-            with self.client.echo(inner.vip(), PORT, source) as connection:
-                names.add(connection.name)
-                self.assertEqual(connection.say("hello"), "hello")
-                long = "x" * 20000
-                self.assertEqual(connection.say(long), long)
-        self.assertEqual(names, {"a", "b", "c"})
+        self.assert_connections_echo(inner, PORT)
         peers = {peer for server in servers for peer in server.report()["accepted"]}
         self.assertGreaterEqual(peers, {inner.far(number) for number in range(15)}, "servers see the clients")
         senders = {sender for end in ends for sender in end.report()["sources"]}
@@ -68,22 +58,14 @@ class Tunnel(TunnelCase):
     @for_each(inner=EACH_FAMILY, outer=EACH_FAMILY, workers=WORKERS)
     def test_udp_datagrams_of_near_and_far_clients_echo(self, inner, outer, workers):
         self.forward(inner, outer, workers, "udp")
-        names = set()
-        for source in self.sources(inner):
-            with self.client.udp(inner.vip(), PORT, source) as opened:
-                for payload in (b"one", b"two" * 400, b""):
-                    opened.send(payload)
-                    name, _, echoed = opened.recv(65536).partition(b" ")
-                    self.assertEqual(echoed, payload)
-                    names.add(name)
-        self.assertEqual(names, {b"a", b"b", b"c"})
+        self.assert_datagrams_echo(inner, PORT)
 
     @for_each(inner=EACH_FAMILY, outer=EACH_FAMILY)
     def test_flows_come_from_several_addresses(self, inner, outer):
         """So that the server's NIC spreads them over its queues."""
         locals_ = [outer.local(number) for number in range(8)]
         _, ends, _ = self.forward(inner, outer, 1, local_addresses=locals_)
-        for source in self.sources(inner):
+        for source in near_and_far(inner):
             with self.client.echo(inner.vip(), PORT, source) as connection:
                 self.assertEqual(connection.say("hello"), "hello")
         senders = {sender for end in ends for sender in end.report()["sources"]}

@@ -51,6 +51,11 @@ class Parametrised(unittest.TestCase):
                 setattr(cls, test.__name__, test)
 
 
+def near_and_far(family):
+    """Sources of clients: the near one, and fifteen of the far ones."""
+    return [None, *(family.far(number) for number in range(15))]
+
+
 class SystemCase(Parametrised):
     """`self.net`, `self.client`; `self.balance(...)` starts Steelyard; everything is cleaned up and accounted for."""
 
@@ -84,6 +89,31 @@ class SystemCase(Parametrised):
 
     def balance(self, balancers, groups, workers=1, **sections):
         return self.run_steelyard(config.base(workers, load_balancers=balancers, server_groups=groups, **sections))
+
+    def assert_connections_echo(self, family, port):
+        """A near client and far ones say something short and something long; all three servers answer."""
+        names = set()
+        for source in near_and_far(family):
+            with self.client.echo(family.vip(), port, source) as connection:
+                names.add(connection.name)
+                for text in ("hello", "x" * 20000):
+                    self.assertEqual(connection.say(text), text)
+        self.assertEqual(names, {"a", "b", "c"})
+
+    def assert_datagrams_echo(self, family, port):
+        """The same with datagrams of several sizes."""
+        names = set()
+        for source in near_and_far(family):
+            with self.client.udp(family.vip(), port, source) as opened:
+                flow_names = set()
+                for payload in (b"one", b"two" * 400, b""):
+                    opened.send(payload)
+                    name, _, echoed = opened.recv(65536).partition(b" ")
+                    self.assertEqual(echoed, payload)
+                    flow_names.add(name)
+                self.assertEqual(len(flow_names), 1, "one flow stays on one server")
+                names |= flow_names
+        self.assertEqual(names, {b"a", b"b", b"c"})
 
     def doCleanups(self):
         if not self._outcome.success:
