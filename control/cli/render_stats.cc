@@ -104,7 +104,8 @@ std::string workers_tables(const json::array& workers) {
 
 std::vector<std::string> traffic_cells(std::string name, const json::object& traffic) {
   std::vector<std::string> cells{std::move(name)};
-  for (const char* key : {"active", "connections", "packets_in", "bytes_in", "packets_out", "bytes_out"}) {
+  for (const char* key :
+       {"active", "connections", "packets_in", "bytes_in", "packets_out", "bytes_out", "turned_away"}) {
     cells.push_back(text(traffic, key));
   }
   return cells;
@@ -120,11 +121,17 @@ std::string listeners_table(const json::array& listeners) {
                {"PACKETS IN", Align::right},
                {"BYTES IN", Align::right},
                {"PACKETS OUT", Align::right},
-               {"BYTES OUT", Align::right}});
+               {"BYTES OUT", Align::right},
+               {"TURNED AWAY", Align::right}});
   for (const json::value& each : listeners) {
     const json::object& listener = as_object(each);
     table.add(traffic_cells(
         text(listener, "load_balancer") + ':' + text(listener, "protocol") + ':' + text(listener, "port"), listener));
+    if (number(listener, "bandwidth") != 0) {
+      table.note("at most " + text(listener, "bandwidth") + " Mbit/s to clients: dropped " +
+                 text(listener, "bandwidth_exceeded_packets") + " packets, " +
+                 text(listener, "bandwidth_exceeded_bytes") + " bytes");
+    }
     if (const std::string refused = nonzero(member(listener, "refused")); !refused.empty()) {
       table.note("refused: " + refused);
     }

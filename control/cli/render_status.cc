@@ -28,6 +28,12 @@ std::string weight(const json::object& server) {
   return out;
 }
 
+// "5", or "5/20" of a server that takes at most 20.
+std::string connections(const json::object& server) {
+  const std::string now = text(server, "connections");
+  return number(server, "max_connections") == 0 ? now : now + '/' + text(server, "max_connections");
+}
+
 std::string since(const json::object& server, std::string_view state) {
   std::string out = std::string(state) + " since " + text(server, "since");
   if (has(server, "since_s")) {
@@ -83,7 +89,7 @@ std::string servers_table(const json::object& listener) {
     table.add({name.empty() ? "-" : name, endpoint(text(server, "address"), number(server, "port")),
                roles ? text(server, "role") : weight(server),
                text(server, "admin") + (flag(server, "override") ? "*" : ""), text(server, "health"),
-               has(server, "since_s") ? duration(number(server, "since_s")) : "-", text(server, "connections"),
+               has(server, "since_s") ? duration(number(server, "since_s")) : "-", connections(server),
                text(server, "total_connections")});
     if (text(server, "health") == "down") {
       table.note(why_down(server));
@@ -139,6 +145,9 @@ std::string listener_head(const json::object& listener) {
                      text(listener, "group");
   if (const std::uint64_t persistence = number(listener, "persistence_timeout"); persistence != 0) {
     head += ", persistence " + std::to_string(persistence) + " s";
+  }
+  if (const std::uint64_t bandwidth = number(listener, "bandwidth"); bandwidth != 0) {
+    head += ", at most " + std::to_string(bandwidth) + " Mbit/s";
   }
   return line(head + ", " + counted(number(listener, "connections"), "connection", "connections"));
 }

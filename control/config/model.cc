@@ -129,6 +129,10 @@ std::string_view to_string(Scheduler scheduler) {
   return "?";
 }
 
+std::string_view to_string(WhenFull when_full) {
+  return when_full == WhenFull::reset ? "reset" : "drop";
+}
+
 std::string_view to_string(LogLevel level) {
   switch (level) {
     case LogLevel::trace:

@@ -29,6 +29,7 @@ using service::OrphanPolicy;
 using service::Prefix;
 using service::Protocol;
 using service::Scheduler;
+using service::WhenFull;
 
 // Counted from 1, columns in bytes; 0 means that the file does not mention the object.
 struct Position {
@@ -158,6 +159,8 @@ struct Server {
   Address address;
   std::uint16_t port = 0;     // 0 only in a load balancer's default group: the listener's server_port counts
   std::uint8_t weight = 100;  // 0..100
+  // For each listener by itself: 0..4294967295, 0: no limit. When the file gives none: the group's, which stands here.
+  std::uint32_t max_connections = 0;
   Position at;
   friend bool operator==(const Server&, const Server&) = default;
 };
@@ -222,12 +225,15 @@ struct Listener {
   // How long connections of a removed, failed or drained server may go on: 10..900 s; none: without a deadline.
   std::optional<std::chrono::seconds> connection_drain;
   bool strip_timestamps = true;
+  WhenFull when_full = WhenFull::reset;
+  std::uint32_t bandwidth = 0;                   // Mbit/s of IP packets to clients: 1..5120, 0: unlimited
   std::optional<ListenerAccess> access_control;  // none: everybody may come in
   std::uint32_t max_connection_rate = 0;         // a second, 0..1,000,000, 0: no limit
   std::optional<SourceLimits> per_source;
   HealthCheck health_check;
   Position at;
   Position port_at;
+  Position bandwidth_at;
   Position server_group_at;  // of `server_group` or `server_port`, whichever names the servers
   friend bool operator==(const Listener&, const Listener&) = default;
 };
@@ -296,6 +302,7 @@ struct Config {
 [[nodiscard]] std::string_view to_string(Protocol protocol);
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Scheduler scheduler);
+[[nodiscard]] std::string_view to_string(WhenFull when_full);
 [[nodiscard]] std::string_view to_string(LogLevel level);
 [[nodiscard]] std::string_view to_string(CheckType type);
 [[nodiscard]] std::string_view to_string(AccessType type);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ constexpr std::array scheduler_choices{Choice<Scheduler>{"wrr", Scheduler::wrr},
 constexpr std::array<std::string_view, 1> later_schedulers{"qch"};
 constexpr std::array orphan_choices{Choice<OrphanPolicy>{"run", OrphanPolicy::run},
                                     Choice<OrphanPolicy>{"reset", OrphanPolicy::reset}};
+constexpr std::array when_full_choices{Choice<WhenFull>{"reset", WhenFull::reset},
+                                       Choice<WhenFull>{"drop", WhenFull::drop}};
+constexpr Range any_limit{0, std::numeric_limits<std::uint32_t>::max()};
 constexpr std::array balancer_status_choices{Choice<bool>{"active", true}, Choice<bool>{"inactive", false}};
 constexpr std::array listener_status_choices{Choice<bool>{"running", true}, Choice<bool>{"stopped", false}};
 constexpr std::array method_choices{Choice<CheckMethod>{"head", CheckMethod::head},
@@ -147,6 +151,15 @@ void read_connection_drain(MapReader& map, Listener& listener) {
   }
 }
 
+void read_bandwidth(MapReader& map, Listener& listener) {
+  const Node* node = map.find("bandwidth");
+  if (node == nullptr || (node->kind == Node::Kind::scalar && node->plain && node->scalar == "unlimited")) {
+    return;
+  }
+  listener.bandwidth_at = node->at;
+  listener.bandwidth = read_integer(*node, "`bandwidth`", {1, 5120}, map.report()).value_or(0);
+}
+
 void read_servers_of_listener(MapReader& map, Listener& listener) {
   const Node* group = map.find("server_group");
   const Node* port = map.find("server_port");
@@ -207,6 +220,8 @@ Listener read_listener(const Node& node, Report& report) {
   map.choice("on_unhealthy", listener.on_unhealthy, orphan_choices);
   map.choice("on_removed", listener.on_removed, orphan_choices);
   map.boolean("strip_timestamps", listener.strip_timestamps);
+  read_bandwidth(map, listener);
+  map.choice("when_full", listener.when_full, when_full_choices);
   if (has_protocol && listener.protocol == Protocol::udp) {
     map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
   } else if ((has_mode || !map.has("mode")) && listener.mode != Mode::fullnat) {
@@ -226,8 +241,10 @@ Listener read_listener(const Node& node, Report& report) {
 
 enum class ServerPlace : std::uint8_t { group, default_group, primary_secondary };
 
-Server read_server(const Node& node, ServerPlace place, Report& report) {
+// `max_connections`: what the server's group says for those that say nothing.
+Server read_server(const Node& node, ServerPlace place, std::uint32_t max_connections, Report& report) {
   Server server;
+  server.max_connections = max_connections;
   MapReader map(node, place == ServerPlace::default_group ? "a server of the default group" : "a server", report);
   server.at = map.at();
   map.name("name", server.name);
@@ -242,6 +259,7 @@ Server read_server(const Node& node, ServerPlace place, Report& report) {
   if (place != ServerPlace::primary_secondary) {
     map.integer("weight", server.weight, {0, 100});
   }
+  map.integer("max_connections", server.max_connections, any_limit);
   map.finish();
   return server;
 }
@@ -257,7 +275,7 @@ LoadBalancer read_load_balancer(const Node& node, Report& report) {
   }
   map.choice("status", balancer.active, balancer_status_choices);
   for (const Node& server : map.list("default_group")) {
-    balancer.default_group.push_back(read_server(server, ServerPlace::default_group, report));
+    balancer.default_group.push_back(read_server(server, ServerPlace::default_group, 0, report));
   }
   for (const Node& listener : map.list("listeners")) {
     balancer.listeners.push_back(read_listener(listener, report));
@@ -277,12 +295,14 @@ ServerGroup read_server_group(const Node& node, Report& report) {
   MapReader map(node, "a server group", report);
   group.at = map.at();
   map.required_name("name", group.name);
+  std::uint32_t max_connections = 0;
+  map.integer("max_connections", max_connections, any_limit);
   if (const Node* servers = map.require("servers")) {
     if (servers->kind != Node::Kind::sequence) {
       report.error(servers->at, "`servers` is " + shown(*servers) + "; allowed: a list");
     } else {
       for (const Node& server : servers->children) {
-        group.servers.push_back(read_server(server, ServerPlace::group, report));
+        group.servers.push_back(read_server(server, ServerPlace::group, max_connections, report));
       }
     }
   }
@@ -299,7 +319,7 @@ ServerGroup read_primary_secondary_group(const Node& node, Report& report) {
   map.required_name("name", group.name);
   for (const char* role : {"primary", "secondary"}) {
     if (const Node* server = map.require(role)) {
-      group.servers.push_back(read_server(*server, ServerPlace::primary_secondary, report));
+      group.servers.push_back(read_server(*server, ServerPlace::primary_secondary, 0, report));
     }
   }
   map.finish();

@@ -90,6 +90,11 @@ void check_listener(const Config& config, const ListenerRef& ref, const std::uno
     report.error(listener.port_at, "port " + std::to_string(listener.port) +
                                        " is not in `allowed_ports`; allowed: " + list_of(config.allowed_ports));
   }
+  if (listener.bandwidth != 0 && service::is_one_sided(listener.mode)) {
+    report.error(listener.bandwidth_at, "`bandwidth` cannot be kept in mode " + std::string(to_string(listener.mode)) +
+                                            ", in which servers answer clients directly; allowed: mode nat or fullnat, "
+                                            "or no limit");
+  }
   if (vip.is_unspecified()) {
     return;
   }

@@ -25,7 +25,8 @@ boost::asio::ip::address to_asio(const service::Address& address) {
 
 bool same_servers(const std::vector<service::Server>& left, const std::vector<service::Server>& right) {
   return std::ranges::equal(left, right, [](const service::Server& a, const service::Server& b) {
-    return a.id == b.id && a.weight == b.weight && a.address == b.address && a.port == b.port;
+    return a.id == b.id && a.weight == b.weight && a.address == b.address && a.port == b.port &&
+           a.max_connections == b.max_connections;
   });
 }
 
@@ -39,9 +40,9 @@ bool same_settings(const service::Listener& a, const service::Listener& b) {
   return a.key == b.key && a.mode == b.mode && a.scheduler == b.scheduler && a.running == b.running &&
          a.on_unhealthy == b.on_unhealthy && a.on_removed == b.on_removed &&
          a.established_timeout == b.established_timeout && a.persistence_timeout == b.persistence_timeout &&
-         a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.access == b.access &&
-         a.primary_secondary == b.primary_secondary && a.connection_rate == b.connection_rate &&
-         a.per_source == b.per_source;
+         a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.when_full == b.when_full &&
+         a.bandwidth == b.bandwidth && a.access == b.access && a.primary_secondary == b.primary_secondary &&
+         a.connection_rate == b.connection_rate && a.per_source == b.per_source;
 }
 
 std::vector<service::Route> routes_of(const config::Config& config) {
@@ -268,6 +269,8 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   built->persistence_timeout = listener.persistence_timeout;
   built->slow_start = listener.slow_start;
   built->strip_timestamps = listener.strip_timestamps;
+  built->when_full = listener.when_full;
+  built->bandwidth = std::uint64_t{listener.bandwidth} * 1'000'000 / 8;
   built->connection_rate = listener.max_connection_rate;
   const service::Listener* old = work.previous != nullptr ? work.previous->snapshot->find(built->id) : nullptr;
   if (listener.per_source) {
@@ -289,11 +292,19 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
     }
     work.backend_keys.insert(backend_key);
     const ServerKey server_key{plan.group, server.address, group != nullptr ? server.port : std::uint16_t{0}};
-    BackendPlan entry{{*backend},          server_key,    server.name,
-                      server.port,         server.weight, server.weight,
-                      AdminState::enabled, false,         listener.health_check.enabled};
+    BackendPlan entry{{*backend},
+                      server_key,
+                      server.name,
+                      server.port,
+                      server.weight,
+                      server.weight,
+                      AdminState::enabled,
+                      false,
+                      listener.health_check.enabled,
+                      server.max_connections};
     const std::uint8_t weight = take_override(entry, work.overrides);
-    built->servers.push_back({server.address, server.port, weight, entry.id});
+    built->servers.push_back({server.address, server.port, weight, entry.id, server.max_connections});
+    built->limited = built->limited || server.max_connections != 0;
     plan.backends.push_back(std::move(entry));
   }
   std::shared_ptr<const service::Listener> result = built;

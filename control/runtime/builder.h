@@ -31,6 +31,7 @@ struct BackendPlan {
   AdminState admin = AdminState::enabled;
   bool overridden = false;
   bool checked = false;
+  std::uint32_t max_connections = 0;  // 0: no limit
 };
 
 struct ListenerPlan {

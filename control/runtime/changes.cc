@@ -174,6 +174,7 @@ void Runtime::apply(Plan plan) {
     const ListenerPlan& planned = plan.listeners[listener];
     const auto& built = plan.snapshot->listeners[planned.id.value];
     const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
+    traffic_.open(*dataplane_, planned.id, built->key);
     refusals_.open(*dataplane_, planned.id, built->key);
     if (old != nullptr && old->access != built->access) {
       changed_doors_[planned.id] = built->access;
@@ -212,6 +213,7 @@ void Runtime::apply(Plan plan) {
   const Plan old = std::exchange(plan_, std::move(plan));
   std::unordered_map<std::uint32_t, BackendPlace> old_places = std::exchange(places_, std::move(places));
   dataplane_->publish(plan_.snapshot);
+  keep_new_bandwidths(old);
   for (const BackendPlace& place : failed) {
     log_health(place);
     on_failed(place);
@@ -227,6 +229,17 @@ void Runtime::apply(Plan plan) {
     } else if (const auto drain = drain_of(settings)) {
       set_deadline({backend}, Cause::removed, *drain);
     }
+  }
+}
+
+// Connections that ran before their listener had a limit keep it from now on.
+void Runtime::keep_new_bandwidths(const Plan& old) {
+  const bool any = std::ranges::any_of(plan_.snapshot->listeners, [&old](const auto& listener) {
+    const service::Listener* before = listener && old.snapshot ? old.snapshot->find(listener->id) : nullptr;
+    return before != nullptr && before->bandwidth == 0 && listener->bandwidth != 0;
+  });
+  if (any) {
+    flow_jobs_->start(worker::FlowCommand::Action::keep_bandwidth, {}, 0, [](const FlowJobs::Results&) {});
   }
 }
 

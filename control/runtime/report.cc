@@ -9,6 +9,7 @@
 #include "control/runtime/health_report.h"
 #include "control/runtime/rules_report.h"
 #include "control/runtime/runtime.h"
+#include "control/runtime/traffic_report.h"
 #include "control/version.h"
 
 namespace steelyard::control::report {
@@ -19,15 +20,6 @@ using std::chrono::steady_clock;
 
 double seconds_since(steady_clock::time_point then) {
   return std::chrono::duration<double>(steady_clock::now() - then).count();
-}
-
-void put_into(json::object& object, const Traffic& traffic) {
-  object["active"] = traffic.active;
-  object["connections"] = traffic.connections;
-  object["packets_in"] = traffic.packets_in;
-  object["bytes_in"] = traffic.bytes_in;
-  object["packets_out"] = traffic.packets_out;
-  object["bytes_out"] = traffic.bytes_out;
 }
 
 json::object server_status(const Runtime& runtime, const BackendPlan& backend, const Moment& now) {
@@ -41,7 +33,9 @@ json::object server_status(const Runtime& runtime, const BackendPlan& backend, c
                       {"override", backend.overridden},
                       {"health", "unchecked"},
                       {"connections", traffic.active},
-                      {"total_connections", traffic.connections}};
+                      {"max_connections", backend.max_connections},
+                      {"total_connections", traffic.connections},
+                      {"turned_away", traffic.turned_away}};
   if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
     add_health(object, *health, now);
   }
@@ -243,6 +237,9 @@ json::value status(const Runtime& runtime) {
                      {"scheduler", config::to_string(settings.scheduler)},
                      {"group", listener.group},
                      {"persistence_timeout", settings.persistence_timeout.count()},
+                     {"bandwidth", settings.bandwidth},
+                     {"bytes_out", runtime.traffic(listener).bytes_out},
+                     {"when_full", config::to_string(settings.when_full)},
                      {"rules", rules_of(settings)},
                      {"refused", refused(runtime.refusals(listener.id))},
                      {"connections", connections},
@@ -282,11 +279,9 @@ json::value stats(const Runtime& runtime) {
   }
   json::array listeners;
   for (const ListenerPlan& listener : runtime.plan().listeners) {
-    Traffic total;
     json::array servers;
     for (const BackendPlan& backend : listener.backends) {
       const Traffic traffic = runtime.traffic(backend.id);
-      total.add(traffic);
       json::object server{{"address", backend.key.address.to_string()}, {"port", backend.port}};
       put_into(server, traffic);
       servers.push_back(std::move(server));
@@ -294,7 +289,9 @@ json::value stats(const Runtime& runtime) {
     json::object object{{"load_balancer", balancer_of(runtime, listener).name},
                         {"protocol", config::to_string(settings_of(runtime, listener).protocol)},
                         {"port", settings_of(runtime, listener).port}};
-    put_into(object, total);
+    // With those of servers that were removed: it is their sum no more then.
+    put_into(object, runtime.traffic(listener));
+    put_into(object, runtime.excess(listener.id), settings_of(runtime, listener).bandwidth);
     object["refused"] = refused(runtime.refusals(listener.id));
     object["servers"] = std::move(servers);
     listeners.push_back(std::move(object));
@@ -347,20 +344,15 @@ std::string metrics(const Runtime& runtime) {
     const std::string name = balancer_of(runtime, listener).name;
     const std::string protocol(config::to_string(settings_of(runtime, listener).protocol));
     const std::string port = std::to_string(settings_of(runtime, listener).port);
+    add_listener(text, {{"load_balancer", name}, {"protocol", protocol}, {"port", port}}, runtime.traffic(listener),
+                 runtime.excess(listener.id), settings_of(runtime, listener).bandwidth);
     add_refused(text, {{"load_balancer", name}, {"protocol", protocol}, {"port", port}}, runtime.refusals(listener.id));
     for (const BackendPlan& backend : listener.backends) {
       const Traffic traffic = runtime.traffic(backend.id);
       const std::string server = backend.key.address.to_string() + ' ' + std::to_string(backend.port);
       const PrometheusText::Labels labels{
           {"load_balancer", name}, {"protocol", protocol}, {"port", port}, {"server", server}};
-      text.counter("steelyard_server_connections_total", "Connections given to a server.")
-          .add(labels, static_cast<double>(traffic.connections));
-      text.gauge("steelyard_server_connections_active", "Connections of a server that have not ended.")
-          .add(labels, static_cast<double>(traffic.active));
-      text.counter("steelyard_server_bytes_in_total", "IP bytes from clients to a server.")
-          .add(labels, static_cast<double>(traffic.bytes_in));
-      text.counter("steelyard_server_bytes_out_total", "IP bytes from a server to clients.")
-          .add(labels, static_cast<double>(traffic.bytes_out));
+      add_server(text, labels, traffic, backend.max_connections);
       if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
         add_health(text, labels, *health);
       }

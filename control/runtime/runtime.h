@@ -59,6 +59,10 @@ class Runtime {
   [[nodiscard]] std::chrono::steady_clock::time_point started() const { return started_; }
   [[nodiscard]] std::size_t overrides() const { return overrides_.size(); }
   [[nodiscard]] Traffic traffic(service::BackendId backend) const { return traffic_.read(*dataplane_, backend); }
+  [[nodiscard]] Traffic traffic(const ListenerPlan& listener) const {
+    return traffic_.read(*dataplane_, plan_.snapshot->listeners[listener.id.value]->key);
+  }
+  [[nodiscard]] Excess excess(service::ListenerId listener) const { return traffic_.excess(*dataplane_, listener); }
   [[nodiscard]] Refusals refusals(service::ListenerId listener) const { return refusals_.read(*dataplane_, listener); }
   // The last answer of a target's health check before a reload keeps its id, so this is by BackendId.
   [[nodiscard]] std::optional<healthcheck::TargetStatus> health(service::BackendId backend) const {
@@ -107,6 +111,7 @@ class Runtime {
   [[nodiscard]] bool still_holds(const DeadlineKey& deadline) const;
   void check_deadlines();
   void start_resets();
+  void keep_new_bandwidths(const Plan& old);
   void end_shut_out();
   void stand_secondaries_down();
 

@@ -1,5 +1,7 @@
 #include "control/runtime/traffic.h"
 
+#include <algorithm>
+
 namespace steelyard::control {
 namespace {
 
@@ -13,8 +15,18 @@ Traffic counted(const worker::Dataplane& dataplane, service::BackendId id) {
     traffic.bytes_in += counters.bytes_in.get();
     traffic.packets_out += counters.packets_out.get();
     traffic.bytes_out += counters.bytes_out.get();
+    traffic.turned_away += counters.turned_away.get();
   }
   return traffic;
+}
+
+Excess counted(const worker::Dataplane& dataplane, service::ListenerId id) {
+  Excess excess;
+  for (std::size_t worker = 0; worker < dataplane.workers(); ++worker) {
+    excess.packets += dataplane.meter(worker, id).dropped_packets.get();
+    excess.bytes += dataplane.meter(worker, id).dropped_bytes.get();
+  }
+  return excess;
 }
 
 }  // namespace
@@ -26,27 +38,69 @@ void Traffic::add(const Traffic& other) {
   bytes_in += other.bytes_in;
   packets_out += other.packets_out;
   bytes_out += other.bytes_out;
+  turned_away += other.turned_away;
+}
+
+Traffic Traffic::since(const Traffic& before) const {
+  Traffic traffic = *this;
+  traffic.connections -= before.connections;
+  traffic.packets_in -= before.packets_in;
+  traffic.bytes_in -= before.bytes_in;
+  traffic.packets_out -= before.packets_out;
+  traffic.bytes_out -= before.bytes_out;
+  traffic.turned_away -= before.turned_away;
+  return traffic;
 }
 
 void TrafficBook::open(const worker::Dataplane& dataplane, service::BackendId id, const BackendKey& owner) {
-  const auto [page, is_new] = pages_.try_emplace(id.value, Page{owner, {}});
-  if (is_new || page->second.owner == owner) {
+  const auto [page, is_new] = pages_.try_emplace(id.value, Page<BackendKey, Traffic>{owner, {}});
+  if (!is_new && page->second.owner == owner) {
     return;
   }
-  page->second = {owner, counted(dataplane, id)};
+  if (!is_new) {
+    const Traffic now = counted(dataplane, id);
+    Listener& former = listeners_[page->second.owner.listener];
+    Traffic carried = now.since(page->second.before);
+    carried.active = 0;
+    former.former.add(carried);
+    std::erase(former.servers, id);
+    page->second = {owner, now};
+  }
+  listeners_[owner.listener].servers.push_back(id);
+}
+
+void TrafficBook::open(const worker::Dataplane& dataplane, service::ListenerId id, const service::VipKey& owner) {
+  const auto [page, is_new] = listener_pages_.try_emplace(id.value, Page<service::VipKey, Excess>{owner, {}});
+  if (!is_new && page->second.owner != owner) {
+    page->second = {owner, counted(dataplane, id)};
+  }
 }
 
 Traffic TrafficBook::read(const worker::Dataplane& dataplane, service::BackendId id) const {
-  Traffic traffic = counted(dataplane, id);
-  if (const auto page = pages_.find(id.value); page != pages_.end()) {
-    const Traffic& before = page->second.before;
-    traffic.connections -= before.connections;
-    traffic.packets_in -= before.packets_in;
-    traffic.bytes_in -= before.bytes_in;
-    traffic.packets_out -= before.packets_out;
-    traffic.bytes_out -= before.bytes_out;
+  const Traffic traffic = counted(dataplane, id);
+  const auto page = pages_.find(id.value);
+  return page == pages_.end() ? traffic : traffic.since(page->second.before);
+}
+
+Traffic TrafficBook::read(const worker::Dataplane& dataplane, const service::VipKey& listener) const {
+  const auto found = listeners_.find(listener);
+  if (found == listeners_.end()) {
+    return {};
   }
-  return traffic;
+  Traffic total = found->second.former;
+  for (const service::BackendId id : found->second.servers) {
+    total.add(read(dataplane, id));
+  }
+  return total;
+}
+
+Excess TrafficBook::excess(const worker::Dataplane& dataplane, service::ListenerId id) const {
+  Excess excess = counted(dataplane, id);
+  if (const auto page = listener_pages_.find(id.value); page != listener_pages_.end()) {
+    excess.packets -= page->second.before.packets;
+    excess.bytes -= page->second.before.bytes;
+  }
+  return excess;
 }
 
 }  // namespace steelyard::control

@@ -41,6 +41,9 @@ Balancer::Balancer(const BalancerSetup& setup)
       active_(*setup.active),
       others_(*setup.others),
       others_version_(*setup.others_version),
+      permits_(setup.permits),
+      meters_(setup.meters),
+      bandwidth_shares_(setup.bandwidth_shares),
       neighbors_(*setup.neighbors),
       output_(*setup.output),
       fragment_ids_(setup.key, setup.worker.value, static_cast<std::uint32_t>(setup.workers)),
@@ -82,6 +85,9 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
   if (view.l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
   }
+  if (from == Side::server && !within_bandwidth(flow.listener, view.l3_length)) [[unlikely]] {
+    return Verdict::dropped(DropReason::bandwidth_exceeded);
+  }
   packet::ChecksumDelta extra;
   if (view.protocol == packet::protocol_tcp) {
     const Segment segment = Segment::of(view);
@@ -116,13 +122,12 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
 // its index stays valid. None (0): no route, or no room for one more neighbour.
 template <class Family>
 neighbor::HopIndex Balancer::hop_of(Flow<Family>& flow, Side towards) {
-  std::uint16_t& cached = flow.hop_towards(towards);
-  if (cached != 0) [[likely]] {
+  if (const std::uint16_t cached = flow.hop_towards(towards); cached != 0) [[likely]] {
     return {cached};
   }
   const auto hop = next_hop(way_to(flow, towards));
-  if (hop && neighbors_[*hop].reachable) {
-    cached = hop->value;
+  if (hop) {
+    cache_hop<Family>(flow, towards, *hop);
   }
   return hop.value_or(neighbor::HopIndex{});
 }

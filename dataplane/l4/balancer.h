@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/l4/bandwidth.h"
 #include "dataplane/l4/counters.h"
 #include "dataplane/l4/flow_filter.h"
 #include "dataplane/l4/flow_table.h"
@@ -80,6 +81,12 @@ struct Forwarded {
   std::uint8_t grown = 0;       // as in Verdict
 };
 
+// A server's place in the listener, or why there is none.
+struct ServerChoice {
+  std::optional<std::size_t> server;
+  packet::DropReason refused = packet::DropReason::no_usable_server;
+};
+
 // What the balancer asks of its worker besides the verdicts. Slow path only.
 class BalancerOutput {
  public:
@@ -124,6 +131,11 @@ struct BalancerSetup {
   // Connections that the other workers have, by BackendId, summed by control every 10 ms or sooner.
   const service::StableArray<service::Gauge>* others = nullptr;
   const std::atomic<std::uint64_t>* others_version = nullptr;  // grows with every sum
+  // Connections that this worker may have at servers with max_connections, by BackendId: control's word.
+  const service::StableArray<service::Gauge>* permits = nullptr;
+  // By ListenerId: this worker's meters of listeners with a limit, and its part of their rates, in bytes a second.
+  service::StableArray<BandwidthMeter>* meters = nullptr;
+  const service::StableArray<service::Counter>* bandwidth_shares = nullptr;
   neighbor::NeighborTable* neighbors = nullptr;
   BalancerOutput* output = nullptr;
 };
@@ -242,6 +254,9 @@ class Balancer {
   };
   [[nodiscard]] ResetProgress reset(const FlowFilter& filter, std::uint64_t cursor, std::size_t budget);
 
+  // bandwidth.cc. When a listener's limit is new: a walk as above, after which its flows keep the limit.
+  [[nodiscard]] std::optional<std::uint64_t> forget_hops_of_limited(std::uint64_t cursor, std::size_t budget);
+
   [[nodiscard]] const BalancerCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t flows() const { return v4_.size() + v6_.size(); }
   // The worker that owns a client's flows.
@@ -283,6 +298,12 @@ class Balancer {
   void change_state(FlowIndex index, FlowState next, Side from);
   template <class Family>
   [[nodiscard]] neighbor::HopIndex hop_of(Flow<Family>& flow, Side towards);
+  template <class Family>
+  void cache_hop(Flow<Family>& flow, Side towards, neighbor::HopIndex hop) {
+    if (neighbors_[hop].reachable && (towards == Side::server || !has_bandwidth_limit(flow.listener))) {
+      flow.hop_towards(towards) = hop.value;
+    }
+  }
 
   template <class Family>
   [[nodiscard]] std::optional<service::WorkerId> owner_of_error(const packet::Tuple<Family>& sent) const;
@@ -290,6 +311,18 @@ class Balancer {
   [[nodiscard]] Verdict pass_error(const packet::PacketView& view, const Flow<Family>& flow, Side towards);
   template <class Family>
   [[nodiscard]] bool is_foreign(const packet::PacketView& error, const typename Family::Address& receiver) const;
+
+  // bandwidth.cc: what clients are sent at most.
+  // A packet of a flow goes to the client. False: the listener has had its share. Flows of a listener that was removed
+  // have no limit.
+  [[nodiscard]] bool within_bandwidth(service::ListenerId listener, std::uint16_t bytes) {
+    return !has_bandwidth_limit(listener) || ask_meter(*snapshot_->find(listener), bytes);
+  }
+  [[nodiscard]] bool has_bandwidth_limit(service::ListenerId id) const {
+    const service::Listener* listener = snapshot_->find(id);
+    return listener != nullptr && listener->bandwidth != 0;
+  }
+  [[nodiscard]] bool ask_meter(const service::Listener& listener, std::uint16_t bytes);
 
   // opening.cc: packets without a flow.
   template <class Family>
@@ -307,6 +340,21 @@ class Balancer {
   [[nodiscard]] Verdict open(packet::PacketView& view, const service::Listener& listener, Opening<Family>& opening);
   [[nodiscard]] std::optional<std::size_t> persistent_server(const service::Listener& listener,
                                                              const service::Address& client, service::WorkerId home);
+  // server_choice.cc: servers that take a limited number of connections.
+  [[nodiscard]] ServerChoice choose_server(const service::Listener& listener, schedule::ClientKey client,
+                                           schedule::Need need) {
+    if (listener.limited) [[unlikely]] {
+      return choose_limited(listener, client, need);
+    }
+    return {scheduler_of(listener).pick(listener, load(), client), packet::DropReason::no_usable_server};
+  }
+  [[nodiscard]] ServerChoice choose_limited(const service::Listener& listener, schedule::ClientKey client,
+                                            schedule::Need need);
+  [[nodiscard]] std::optional<packet::DropReason> lacks_place(const service::Server& server);
+  template <class Family>
+  [[nodiscard]] Verdict turn_away(const packet::PacketView& view, const service::Listener& listener,
+                                  packet::DropReason reason);
+  [[nodiscard]] schedule::PlaceView places() const;
   template <class Family>
   [[nodiscard]] Verdict prepare(packet::PacketView& view, const service::Listener& listener, std::size_t server,
                                 Opening<Family>& opening);
@@ -447,6 +495,9 @@ class Balancer {
   service::StableArray<service::Gauge>& active_;
   const service::StableArray<service::Gauge>& others_;
   const std::atomic<std::uint64_t>& others_version_;
+  const service::StableArray<service::Gauge>* permits_;  // null: nobody has limits
+  service::StableArray<BandwidthMeter>* meters_;         // these two as well
+  const service::StableArray<service::Counter>* bandwidth_shares_;
   neighbor::NeighborTable& neighbors_;
   BalancerOutput& output_;
   FragmentIds fragment_ids_;

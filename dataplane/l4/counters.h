@@ -19,6 +19,10 @@ struct alignas(64) BackendCounters {
   service::Counter packets_out;
   service::Counter bytes_out;
   service::Gauge client_closed;  // one-sided flows that are no connections any more and still forwarded
+  // Of a server with max_connections: how often a permit was missing here while others had one, modulo 2^32; what
+  // control moves permits by.
+  service::Gauge permit_missing;
+  service::Counter turned_away;  // connections that had been its own, were it not full: others got them, or nobody
 
   // A packet from a side; no branch that half of the packets would mispredict (see Flow::tuple_from).
   void count(Side from, std::uint16_t bytes) {

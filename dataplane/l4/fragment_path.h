@@ -24,6 +24,7 @@ struct FragmentPath {
   service::Address towards;  // by this
   service::BackendId backend;
   std::uint64_t variation = 0;  // of the flow's outer headers
+  service::ListenerId listener;
 };
 
 // Identifications for datagrams whose addresses we have changed: their senders do not know of each other, or that they

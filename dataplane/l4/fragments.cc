@@ -19,6 +19,7 @@ FragmentPath<Family> Balancer::path_of(const packet::Tuple<Family>& received, co
     const Flow<Family>& flow = table<Family>()[hit->flow];
     path.counted = true;
     path.backend = flow.backend_id();
+    path.listener = flow.listener;
     path.towards = way_to(flow, opposite(hit->side));
     path.from = hit->side;
     path.tunneled = flow.mode() == service::Mode::tunnel;
@@ -49,6 +50,9 @@ Verdict Balancer::forward_later(const packet::PacketView& fragment, FragmentPath
   std::uint8_t* l3 = fragment.l3;
   if (l3[Family::ttl_offset] <= 1) {
     return Verdict::dropped(DropReason::ttl_expired);
+  }
+  if (path.counted && path.from == Side::server && !within_bandwidth(path.listener, fragment.l3_length)) [[unlikely]] {
+    return Verdict::dropped(DropReason::bandwidth_exceeded);
   }
   neighbor::HopIndex hop = path.hop;
   if (hop == neighbor::HopIndex{}) {

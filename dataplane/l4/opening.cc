@@ -166,7 +166,7 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
   const auto client = view.source<Family>();
   const service::WorkerId home = owner_of(client, 0);
   const auto known = persistent_server(listener, to_service(client), home);
-  if (known) {
+  if (known && !places().is_full(listener.servers[*known])) {
     counters_.persistence_hits.add();
     return open_with<Family>(view, listener, known, opening);
   }
@@ -186,11 +186,13 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
   }
   const service::Address client = to_service(view.source<Family>());
   auto place = persistent_server(*listener, client, worker_);
-  if (!place) {
-    place = scheduler_of(*listener).pick(*listener, load(), key_of<Family>(*listener, view.tuple<Family>()));
-    if (!place) {
-      return refuse<Family>(view, DropReason::no_usable_server);
+  if (!place || places().is_full(listener->servers[*place])) {
+    const auto need = asker == worker_ ? schedule::Need::permit : schedule::Need::room;
+    const ServerChoice choice = choose_server(*listener, key_of<Family>(*listener, view.tuple<Family>()), need);
+    if (!choice.server) {
+      return turn_away<Family>(view, *listener, choice.refused);
     }
+    place = choice.server;
     persistence_[worker_.value]->put(listener->id, client, listener->servers[*place].id, now_seconds());
   }
   return {.kind = Verdict::Kind::return_to, .worker = asker, .backend = listener->servers[*place].id};
@@ -233,10 +235,15 @@ Verdict Balancer::open_with(packet::PacketView& view, const service::Listener& l
     return Verdict::dropped(DropReason::ttl_expired);
   }
   if (!server) {
-    server = scheduler_of(listener).pick(listener, load(), key_of<Family>(listener, tuple));
+    const ServerChoice choice = choose_server(listener, key_of<Family>(listener, tuple), schedule::Need::permit);
+    if (!choice.server) [[unlikely]] {
+      return turn_away<Family>(view, listener, choice.refused);
+    }
+    server = choice.server;
+  } else if (const auto refused = lacks_place(listener.servers[*server])) [[unlikely]] {
+    return turn_away<Family>(view, listener, *refused);
   }
-  return server ? prepare<Family>(view, listener, *server, opening)
-                : refuse<Family>(view, DropReason::no_usable_server);
+  return prepare<Family>(view, listener, *server, opening);
 }
 
 // Room for one more flow, set aside; the oldest of those that need not stay gives way. False: there is none.
@@ -370,9 +377,7 @@ Verdict Balancer::finish(packet::PacketView& view, Opening<Family>& opening) {
     release_reserved<Family>(flow);
     return Verdict::dropped(DropReason::reverse_tuple_collision);
   }
-  if (neighbors_[opening.hop].reachable) {
-    (opening.from == Side::client ? flow.server_hop : flow.client_hop) = opening.hop.value;
-  }
+  cache_hop<Family>(flow, opposite(opening.from), opening.hop);
   const auto index = flows.insert_reserved(flow, opening.client_hash, opening.server_hash);
   if (!index) {
     count_connection<Family>(opening, false);
@@ -434,6 +439,10 @@ bool Balancer::settle_server_side(Opening<Family>& opening) {
                                        key_of(*opening.listener, flow.client_side()));
     if (!other) {
       return false;
+    }
+    if (lacks_place(opening.listener->servers[*other])) {
+      opening.server = *other;  // passed over like those whose tuple is taken
+      continue;
     }
     count_connection<Family>(opening, false);
     set_server<Family>(opening, *other);
@@ -525,6 +534,8 @@ void Balancer::give_back_port(const Flow<Family>& flow, std::uint32_t lingering_
   history.server = server_hash(key_, flow);
 }
 
+template Verdict Balancer::refuse<packet::Ipv4>(const packet::PacketView&, DropReason);
+template Verdict Balancer::refuse<packet::Ipv6>(const packet::PacketView&, DropReason);
 template Verdict Balancer::on_miss<packet::Ipv4>(packet::PacketView&, Opening<packet::Ipv4>&);
 template Verdict Balancer::on_miss<packet::Ipv6>(packet::PacketView&, Opening<packet::Ipv6>&);
 template Verdict Balancer::finish<packet::Ipv4>(packet::PacketView&, Opening<packet::Ipv4>&);

@@ -46,6 +46,8 @@ enum class DropReason : std::uint8_t {
   source_connections_exceeded,  // of one source at the listener
   source_rate_exceeded,
   no_usable_server,
+  connection_limit_reached,   // every usable server has its `max_connections`
+  connection_permit_missing,  // a server has room, but its permit is another worker's; it is here for the next try
   flow_table_full,
   local_ports_exhausted,
   reverse_tuple_collision,
@@ -55,6 +57,7 @@ enum class DropReason : std::uint8_t {
   neighbor_table_full,
   frame_exceeds_mtu,
   // Rates and queues.
+  bandwidth_exceeded,  // more for clients than the listener's `bandwidth`
   answer_rate_limited,
   no_buffer,
   handoff_ring_full,
@@ -102,6 +105,8 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "source_connections_exceeded",
                                                              "source_rate_exceeded",
                                                              "no_usable_server",
+                                                             "connection_limit_reached",
+                                                             "connection_permit_missing",
                                                              "flow_table_full",
                                                              "local_ports_exhausted",
                                                              "reverse_tuple_collision",
@@ -110,6 +115,7 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "neighbor_unreachable",
                                                              "neighbor_table_full",
                                                              "frame_exceeds_mtu",
+                                                             "bandwidth_exceeded",
                                                              "answer_rate_limited",
                                                              "no_buffer",
                                                              "handoff_ring_full",

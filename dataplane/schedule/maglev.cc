@@ -87,6 +87,10 @@ ClientKey client_key(service::Scheduler kind, const service::Address& client, st
   return {};
 }
 
+ClientKey next_key(ClientKey key) {
+  return {mix(key.value + golden)};
+}
+
 // At 16 slots a server a quarter of them is taken at most. 65,537 as in the paper; then four times as many at each
 // step, so that a walk in a large group meets a server after 16 slots at most on the average.
 std::size_t table_size(std::size_t servers) {
@@ -196,24 +200,28 @@ std::uint32_t HashPlacement::draw_lots(std::span<const std::uint32_t> weights, C
   return among_servers.winner();
 }
 
+std::size_t HashPlacement::first_member(ClientKey key) const {
+  return reduce(key.value, begin_[count_]);
+}
+
 std::optional<std::uint32_t> HashPlacement::pick_other(std::span<const std::uint32_t> weights, ClientKey key,
                                                        std::span<const std::size_t> excluded) const {
   const auto allowed = [excluded](std::uint32_t server) {
     return std::ranges::find(excluded, server) == excluded.end();
   };
   for (unsigned tries = 0; tries < tries_of_another; ++tries) {
-    key.value = mix(key.value + golden);
+    key = next_key(key);
     if (const std::uint32_t server = pick(weights, key); allowed(server)) {
       return server;
     }
   }
   // Members are distinct, so that one of any excluded.size() + 1 is not excluded.
-  const std::span<const std::uint32_t> members = members_.first(begin_[count_]);
-  std::size_t position = reduce(key.value, members.size());
-  for (std::size_t tried = 0; tried < std::min(members.size(), excluded.size() + 1); ++tried) {
-    position = position < members.size() ? position : 0;
-    if (allowed(members[position])) {
-      return members[position];
+  const std::span<const std::uint32_t> all = members();
+  std::size_t position = first_member(key);
+  for (std::size_t tried = 0; tried < std::min(all.size(), excluded.size() + 1); ++tried) {
+    position = position < all.size() ? position : 0;
+    if (allowed(all[position])) {
+      return all[position];
     }
     ++position;
   }

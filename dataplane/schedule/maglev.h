@@ -51,6 +51,9 @@ struct ClientKey {
 [[nodiscard]] ClientKey client_key(service::Scheduler kind, const service::Address& client, std::uint16_t client_port,
                                    const service::Address& vip, std::uint16_t vip_port);
 
+// The key by which the same client is placed anew when it cannot have the server of this one.
+[[nodiscard]] ClientKey next_key(ClientKey key);
+
 // Slots for so many servers: a prime, so that every skip of a permutation comes by all slots.
 [[nodiscard]] std::size_t table_size(std::size_t servers);
 
@@ -76,6 +79,10 @@ class HashPlacement {
   // 8 picks and excluded.size() + 1 steps.
   [[nodiscard]] std::optional<std::uint32_t> pick_other(std::span<const std::uint32_t> weights, ClientKey key,
                                                         std::span<const std::size_t> excluded) const;
+
+  // The usable servers, in an order of their own, and where in it a client begins to look for any of them.
+  [[nodiscard]] std::span<const std::uint32_t> members() const { return members_.first(begin_[count_]); }
+  [[nodiscard]] std::size_t first_member(ClientKey key) const;
 
  private:
   static constexpr unsigned cluster_bits = 6;

@@ -193,26 +193,39 @@ std::optional<std::size_t> Scheduler::pick(const service::Listener& listener, co
   return server;
 }
 
+std::span<const std::uint32_t> Scheduler::members(const service::Listener& listener) {
+  const std::span<std::uint32_t> policy = memory(listener).policy;
+  const std::size_t servers = listener.servers.size();
+  if (service::by_hash(listener.scheduler)) {
+    return HashPlacement(*listener.hash_table, policy).members();
+  }
+  return listener.scheduler == service::Scheduler::wlc ? LeastConnections(policy, servers, usable_, picks_).members()
+                                                       : WeightedRotation(policy, servers, place_).members();
+}
+
+std::size_t Scheduler::first_member(const service::Listener& listener, ClientKey client) {
+  if (service::by_hash(listener.scheduler)) {
+    return HashPlacement(*listener.hash_table, memory(listener).policy).first_member(client);
+  }
+  return listener.scheduler == service::Scheduler::wlc ? 0 : place_.last;
+}
+
 std::optional<std::size_t> Scheduler::pick_other(const service::Listener& listener,
                                                  std::span<const std::size_t> excluded, ClientKey client) {
   if (usable_ == 0 || !is_built_from(listener)) {
     return std::nullopt;
   }
-  const Memory words = memory(listener);
-  const std::span<std::uint32_t> policy = words.policy;
   if (service::by_hash(listener.scheduler)) {
-    return HashPlacement(*listener.hash_table, policy).pick_other(words.weights, client, excluded);
+    const Memory words = memory(listener);
+    return HashPlacement(*listener.hash_table, words.policy).pick_other(words.weights, client, excluded);
   }
-  const std::size_t servers = listener.servers.size();
-  const bool heap = listener.scheduler == service::Scheduler::wlc;
-  const std::span<const std::uint32_t> members = heap ? LeastConnections(policy, servers, usable_, picks_).members()
-                                                      : WeightedRotation(policy, servers, place_).members();
+  const std::span<const std::uint32_t> candidates = members(listener);
   // Members are distinct, so that one of any excluded.size() + 1 is not excluded.
-  const std::size_t tries = std::min(members.size(), excluded.size() + 1);
-  std::size_t position = heap ? 0 : place_.last;
+  const std::size_t tries = std::min(candidates.size(), excluded.size() + 1);
+  std::size_t position = first_member(listener, client);
   for (std::size_t tried = 0; tried < tries; ++tried) {
-    position = position < members.size() ? position : 0;
-    const std::size_t server = members[position++];
+    position = position < candidates.size() ? position : 0;
+    const std::size_t server = candidates[position++];
     if (std::ranges::find(excluded, server) == excluded.end()) {
       return server;
     }

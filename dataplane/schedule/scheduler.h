@@ -16,6 +16,7 @@
 #include <span>
 
 #include "dataplane/schedule/maglev.h"
+#include "dataplane/schedule/places.h"
 #include "dataplane/schedule/weighted_rotation.h"
 #include "dataplane/service/counter.h"
 #include "dataplane/service/snapshot.h"
@@ -63,6 +64,17 @@ class Scheduler {
   [[nodiscard]] std::optional<std::size_t> pick(const service::Listener& listener, const LoadView& load,
                                                 ClientKey client = {});
 
+  // places.cc. pick() for a listener that is `limited`: of the usable servers the first in the scheduler's order that
+  // has what is needed. When 64 servers or more have been searched in vain, that is taken for true for a millisecond.
+  struct Choice {
+    std::optional<std::size_t> server;
+    std::optional<std::size_t> turned_away;  // whose turn it was, had it had room
+    std::optional<std::size_t> missing;      // has room, and its permit is elsewhere; the first one that was met
+    bool any_usable = false;
+  };
+  [[nodiscard]] Choice pick_with_room(const service::Listener& listener, const LoadView& load, const PlaceView& places,
+                                      Need need, ClientKey client, std::uint64_t now_ns);
+
   // A usable server which is not among `excluded`, without moving the position; nullopt when there is none. For the
   // rare connection that cannot have the server that pick() gave. Tries at most excluded.size() + 1 servers, so the
   // caller bounds the cost by bounding its list. wlc: a lightly loaded one, not always the least loaded one. sch
@@ -88,6 +100,9 @@ class Scheduler {
 
   [[nodiscard]] bool is_built_from(const service::Listener& listener) const;
   [[nodiscard]] Memory memory(const service::Listener& listener) const;
+  // The usable servers in the scheduler's order, and the place in it that a search for another one begins at.
+  [[nodiscard]] std::span<const std::uint32_t> members(const service::Listener& listener);
+  [[nodiscard]] std::size_t first_member(const service::Listener& listener, ClientKey client);
   [[nodiscard]] std::size_t pick_by_hash(const service::Listener& listener, ClientKey client) const;
   void take_weights(const service::Listener& listener, std::span<std::uint32_t> weights, std::uint64_t now_ns);
   void take_counts(const service::Listener& listener, const LoadView& load);
@@ -97,6 +112,7 @@ class Scheduler {
   const std::uint32_t* scratch_ = nullptr;         // compared only
   std::uint64_t next_step_ns_ = 0;                 // when a slow start step is due; max: none is running
   std::uint64_t others_version_ = 0;
+  std::uint64_t next_search_ns_ = 0;  // among many servers for one with room
   std::uint32_t epoch_ = 0;
   std::uint32_t usable_ = 0;  // number of servers with an effective weight
   std::uint32_t picks_ = 0;   // wlc: the sequence number of the last pick

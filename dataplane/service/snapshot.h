@@ -32,6 +32,9 @@ enum class Scheduler : std::uint8_t { wrr, wlc, rr, sch, tch };
 }
 // What happens to the connections of a server that was removed or turned unhealthy.
 enum class OrphanPolicy : std::uint8_t { run, reset };
+// What a client is told whose new connection no server has room for: a reset (UDP: unreachable), or nothing, so that
+// its next try may find room.
+enum class WhenFull : std::uint8_t { reset, drop };
 
 // What changes between two configurations: written by control with release stores, read by workers.
 struct ServerState {
@@ -45,6 +48,7 @@ struct Server {
   std::uint16_t port = 0;     // host order
   std::uint8_t weight = 100;  // 0..100; 0 takes no new connections
   BackendId id;
+  std::uint32_t max_connections = 0;  // over all workers; 0: no limit
 };
 
 // Live part of a listener. `epoch` grows after every change of a state, so that a worker compares one number.
@@ -79,7 +83,9 @@ struct Listener {
   std::chrono::seconds persistence_timeout{0};  // 0: off
   std::chrono::seconds slow_start{0};           // 0: off
   bool strip_timestamps = true;                 // full NAT: remove the TCP timestamps option from SYNs
-  [[nodiscard]] bool limits_clients() const { return connection_rate != 0 || per_source.any(); }
+  WhenFull when_full = WhenFull::reset;
+  bool limited = false;         // some server has max_connections
+  std::uint64_t bandwidth = 0;  // bytes a second of IP packets to clients, over all workers; 0: no limit
   // Which build of `servers` this is: grows whenever the set, a weight or an order changes.
   std::uint64_t servers_generation = 0;
   std::vector<Server> servers;
@@ -92,6 +98,8 @@ struct Listener {
   SourceLimits per_source;
   // Scheduler memory, one block per worker; a worker writes only its own (schedule/scheduler.h says how much).
   std::vector<std::shared_ptr<std::uint32_t[]>> scratch;
+
+  [[nodiscard]] bool limits_clients() const { return connection_rate != 0 || per_source.any(); }
 };
 
 // A route: `gateway` unspecified means on-link.

@@ -12,7 +12,7 @@ namespace steelyard::worker {
 
 class FlowCommand {
  public:
-  enum class Action : std::uint8_t { count, list, reset };
+  enum class Action : std::uint8_t { count, list, reset, keep_bandwidth };
 
   FlowCommand(Action action, l4::FlowFilter filter, std::size_t most_records)
       : action_(action), filter_(std::move(filter)), most_records_(most_records) {
@@ -26,6 +26,11 @@ class FlowCommand {
       matches_ += progress.ended;
       cursor_ = progress.next.value_or(0);
       return !progress.next;
+    }
+    if (action_ == Action::keep_bandwidth) {
+      const auto next = balancer.forget_hops_of_limited(cursor_, budget);
+      cursor_ = next.value_or(0);
+      return !next;
     }
     const auto next = balancer.walk(filter_, cursor_, budget, [this](const l4::FlowRecord& record) {
       ++matches_;

@@ -117,6 +117,9 @@ struct Dataplane::PerWorker {
         tunnels(service::max_backends),
         active(service::max_backends),
         others(service::max_backends),
+        permits(service::max_backends),
+        meters(service::max_listeners + 1),
+        bandwidth_shares(service::max_listeners + 1),
         listeners(service::max_listeners + 1),
         schedulers(service::max_listeners + 1) {}
 
@@ -126,6 +129,9 @@ struct Dataplane::PerWorker {
   service::StableArray<l4::TunnelEnd> tunnels;
   service::StableArray<service::Gauge> active;
   service::StableArray<service::Gauge> others;
+  service::StableArray<service::Gauge> permits;
+  service::StableArray<l4::BandwidthMeter> meters;
+  service::StableArray<service::Counter> bandwidth_shares;
   service::StableArray<l4::ListenerCounters> listeners;
   service::StableArray<schedule::Scheduler> schedulers;
   std::unique_ptr<Mailbox> mailbox;
@@ -321,6 +327,21 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
     }
   }
   commit(current_->listeners.size(), backends);
+  std::vector<PermitLedger::Cells> cells;
+  std::vector<BandwidthDivider::Cells> bandwidth;
+  for (const auto& worker : per_worker_) {
+    cells.push_back({&worker->permits, &worker->active, &worker->backends});
+    bandwidth.push_back({&worker->bandwidth_shares, &worker->meters});
+  }
+  bandwidth_.emplace(std::move(bandwidth));
+  permits_.emplace(std::move(cells), PermitLedger::Grace{[this] { return rte_rcu_qsbr_start(rcu_.get()); },
+                                                         [this](std::uint64_t moment) {
+                                                           return rte_rcu_qsbr_check(rcu_.get(), moment, false) == 1;
+                                                         }});
+  // No worker runs yet: the first connections find their permits.
+  set_limits();
+  permits_->published();
+  permits_->balance();
   commit_sources(*current_);
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     workers_.push_back(std::make_unique<Worker>(setup_of(worker, settings)));
@@ -397,6 +418,9 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
   balancer.others_version = &others_version_;
+  balancer.permits = &own.permits;
+  balancer.meters = &own.meters;
+  balancer.bandwidth_shares = &own.bandwidth_shares;
   return setup;
 }
 
@@ -474,11 +498,14 @@ std::optional<nic::ExceptionCounters> Dataplane::exception_counters(std::size_t 
 void Dataplane::commit(std::size_t listeners, std::size_t backends) {
   for (const auto& worker : per_worker_) {
     worker->schedulers.commit(listeners);
+    worker->meters.commit(listeners);
+    worker->bandwidth_shares.commit(listeners);
     worker->listeners.commit(listeners);
     worker->backends.commit(backends);
     worker->tunnels.commit(backends);
     worker->active.commit(backends);
     worker->others.commit(backends);
+    worker->permits.commit(backends);
   }
   backends_ = std::max(backends_, backends);
 }
@@ -495,7 +522,9 @@ void Dataplane::commit_sources(const service::Snapshot& snapshot) {
 
 void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
   std::shared_ptr<const service::Snapshot> old = std::exchange(current_, std::move(snapshot));
+  set_limits();
   published_.store(current_.get(), std::memory_order_release);
+  permits_->published();
   retired_.push_back({std::move(old), rte_rcu_qsbr_start(rcu_.get()), clock_.now_ns()});
   adoption_ns_ = 0;
   if (current_->vips != joined_vips_) {
@@ -511,7 +540,30 @@ void Dataplane::reclaim() {
   }
 }
 
+void Dataplane::set_limits() {
+  std::vector<ConnectionLimit> limits;
+  std::vector<BandwidthLimit> bandwidths;
+  for (const auto& listener : current_->listeners) {
+    if (listener != nullptr && listener->bandwidth != 0) {
+      bandwidths.push_back({listener->id, listener->bandwidth});
+    }
+    if (listener == nullptr || !listener->limited) {
+      continue;
+    }
+    for (const service::Server& server : listener->servers) {
+      if (server.max_connections != 0) {
+        limits.push_back({server.id, server.max_connections});
+      }
+    }
+  }
+  std::ranges::sort(limits, {}, &ConnectionLimit::backend);
+  permits_->set_limits(limits);
+  bandwidth_->set_limits(bandwidths);
+}
+
 void Dataplane::sum_connections() {
+  permits_->balance();
+  bandwidth_->divide(clock_.now_ns());
   if (worker_count_ == 1) {
     return;  // nobody else's
   }
@@ -556,6 +608,10 @@ std::uint32_t Dataplane::active(std::size_t worker, service::BackendId backend) 
 
 const l4::BackendCounters& Dataplane::backend(std::size_t worker, service::BackendId backend) const {
   return per_worker_[worker]->backends[backend.value];
+}
+
+const l4::BandwidthMeter& Dataplane::meter(std::size_t worker, service::ListenerId listener) const {
+  return per_worker_[worker]->meters[listener.value];
 }
 
 const l4::ListenerCounters& Dataplane::listener(std::size_t worker, service::ListenerId listener) const {

@@ -18,6 +18,8 @@
 #include "dataplane/nic/pools.h"
 #include "dataplane/nic/port.h"
 #include "dataplane/service/snapshot.h"
+#include "dataplane/worker/bandwidth_divider.h"
+#include "dataplane/worker/permit_ledger.h"
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
@@ -95,7 +97,8 @@ class Dataplane {
   // Snapshots that wait to be freed.
   [[nodiscard]] std::size_t retired() const { return retired_.size(); }
 
-  // Sums connection counts over workers, for wlc and for control. Call it every 10 ms or more often.
+  // Sums connection counts over workers, for wlc and for control, and moves what workers may use of limits to where it
+  // is needed: permits of servers, bandwidth of listeners. Call it every 10 ms or more often.
   void sum_connections();
   // Connections of a backend over all workers, as of now.
   [[nodiscard]] std::uint64_t active(service::BackendId backend) const;
@@ -104,6 +107,7 @@ class Dataplane {
   // cut.
   [[nodiscard]] std::uint64_t served(service::BackendId backend) const;
   [[nodiscard]] const l4::BackendCounters& backend(std::size_t worker, service::BackendId backend) const;
+  [[nodiscard]] const l4::BandwidthMeter& meter(std::size_t worker, service::ListenerId listener) const;
 
   [[nodiscard]] const l4::ListenerCounters& listener(std::size_t worker, service::ListenerId listener) const;
 
@@ -121,6 +125,7 @@ class Dataplane {
   nic::Result<void> launch();
   void join_groups();
   void stop();
+  void set_limits();
 
   nic::Eal eal_;
   Clock clock_;
@@ -162,6 +167,8 @@ class Dataplane {
     void operator()(void* memory) const;
   };
   std::unique_ptr<rte_rcu_qsbr, FreeAligned> rcu_;
+  std::optional<PermitLedger> permits_;
+  std::optional<BandwidthDivider> bandwidth_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<bool> stop_{false};
   bool launched_ = false;

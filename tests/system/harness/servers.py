@@ -37,7 +37,7 @@ class EchoServer:
             raise AssertionError(f"echo server {self.name} did not start: {self.process.log_tail()}")
 
     def report(self):
-        """{"accepted" | "ended" | "reset" | "datagrams": {peer address: count}} since the start."""
+        """{"accepted" | "ended" | "reset" | "datagrams": {peer address: count}, "most_open": count} since the start."""
         self.process.popen.stdin.write("report\n")
         self.process.popen.stdin.flush()
         return json.loads(self.process.popen.stdout.readline())

@@ -4,7 +4,8 @@ Runs inside a server's namespace. Specification (one JSON argument):
     {"name": "a", "tcp": [[address, port, "echo" | "close"], ...], "udp": [[address, port], ...]}
 A TCP connection is greeted with "<name>\n"; `echo` then returns every byte, `close` closes at once (so that this side
 has the TIME_WAIT). A datagram is answered with "<name> " and the datagram. Prints "ready"; a line "report" on standard
-input prints, per peer address, what happened; the end of standard input ends the program.
+input prints, per peer address, what happened, and the most connections that there were at a time; the end of standard
+input ends the program.
 """
 
 import collections
@@ -25,6 +26,7 @@ class Servant:
         self.answer = spec["name"].encode() + b" "
         self.selector = selectors.EpollSelector()
         self.counts = {event: collections.Counter() for event in EVENTS}
+        self.open = self.most_open = 0
         self.running = True
         for address, port, behaviour in spec.get("tcp", []):
             self._listen(address, port, behaviour)
@@ -60,6 +62,8 @@ class Servant:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             self.counts["accepted"][peer[0]] += 1
+            self.open += 1
+            self.most_open = max(self.most_open, self.open)
             try:
                 connection.send(self.greeting)
             except OSError:
@@ -79,6 +83,7 @@ class Servant:
 
     def _over(self, connection, peer, how):
         self.counts[how][peer] += 1
+        self.open -= 1
         connection.close()
 
     def forget(self, connection, peer, how):
@@ -101,7 +106,7 @@ class Servant:
         if not line:
             self.running = False
         elif line.strip() == "report":
-            print(json.dumps(self.counts), flush=True)
+            print(json.dumps({**self.counts, "most_open": self.most_open}), flush=True)
 
     def run(self):
         print("ready", flush=True)

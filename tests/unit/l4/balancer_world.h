@@ -182,6 +182,31 @@ class World {
     listener(of).servers[server].weight = weight;
     ++listener(of).servers_generation;
   }
+  // A server takes so many connections from now on, of which a worker may have as many as it gets permits.
+  void limit(const Service& of, std::size_t server, std::uint32_t most) {
+    listener(of).servers[server].max_connections = most;
+    listener(of).limited = true;
+    ++listener(of).servers_generation;
+  }
+  void permit(const Service& of, std::size_t server, std::uint32_t permits, std::size_t worker = 0) {
+    workers_[worker]->permits[listener(of).servers[server].id.value].set(permits);
+  }
+  [[nodiscard]] const BandwidthMeter& meter(const Service& of) { return workers_[0]->meters[listener(of).id.value]; }
+  void share_bandwidth(const Service& of, std::uint64_t bytes_per_second) {
+    workers_[0]->bandwidth_shares[listener(of).id.value].set(bytes_per_second);
+  }
+  // What control does every 10 ms.
+  void sum_connections() {
+    for (std::size_t id = 0; id < ids; ++id) {
+      for (const auto& worker : workers_) {
+        std::uint32_t sum = 0;
+        for (const auto& other : workers_) {
+          sum += other == worker ? 0 : other->active[id].get();
+        }
+        worker->others[id].set(sum);
+      }
+    }
+  }
   // The listener's clients are placed by hash from now on. `alone`: no other `nat` listener has its servers, so that
   // their packets tell the listener.
   void go_by_hash(const Service& of, service::Scheduler scheduler = service::Scheduler::sch, bool alone = true) {
@@ -298,7 +323,9 @@ class World {
 
   [[nodiscard]] Balancer& balancer(std::size_t worker = 0) { return *workers_[worker]->balancer; }
   [[nodiscard]] const BalancerCounters& counters(std::size_t worker = 0) { return balancer(worker).counters(); }
-  [[nodiscard]] const BackendCounters& backend(service::BackendId id) const { return workers_[0]->backends[id.value]; }
+  [[nodiscard]] const BackendCounters& backend(service::BackendId id, std::size_t worker = 0) const {
+    return workers_[worker]->backends[id.value];
+  }
   // What a service has refused, on all workers.
   [[nodiscard]] std::uint64_t refused(const Service& of, service::Counter ListenerCounters::*reason) {
     std::uint64_t sum = 0;
@@ -333,6 +360,9 @@ class World {
           tunnels(ids),
           active(ids),
           others(ids),
+          permits(ids),
+          meters(ids),
+          bandwidth_shares(ids),
           schedulers(ids),
           neighbors({neighbor::PortAddresses{}}, {1'024, 1'024, 4, 16}, test_key, *this),
           memory(FlowTable<Family>::memory_needed(owner.options_.flows)) {
@@ -340,6 +370,9 @@ class World {
       tunnels.commit(ids);
       active.commit(ids);
       others.commit(ids);
+      permits.commit(ids);
+      meters.commit(ids);
+      bandwidth_shares.commit(ids);
       schedulers.commit(ids);
       BalancerSetup setup;
       setup.worker = {worker};
@@ -371,6 +404,9 @@ class World {
       }
       setup.schedulers = &schedulers;
       setup.others = &others;
+      setup.permits = &permits;
+      setup.meters = &meters;
+      setup.bandwidth_shares = &bandwidth_shares;
       setup.others_version = &others_version;
       setup.neighbors = &neighbors;
       setup.output = this;
@@ -399,6 +435,9 @@ class World {
     service::StableArray<TunnelEnd> tunnels;
     service::StableArray<service::Gauge> active;
     service::StableArray<service::Gauge> others;
+    service::StableArray<service::Gauge> permits;
+    service::StableArray<BandwidthMeter> meters;
+    service::StableArray<service::Counter> bandwidth_shares;
     service::StableArray<schedule::Scheduler> schedulers;
     std::atomic<std::uint64_t> others_version{0};
     neighbor::NeighborTable neighbors;

@@ -23,12 +23,12 @@ constexpr const char* status_text = R"({
         {"name": "a", "address": "10.0.0.1", "port": 8080, "weight": 100, "configured_weight": 100,
          "admin": "enabled", "override": false, "health": "up", "since": "2024-05-01T10:00:00Z", "since_s": 125.9,
          "check": "tcp 10.0.0.1:8080", "last_result": "connected", "last_time_s": 1.2,
-         "connections": 1, "total_connections": 1234},
+         "connections": 1, "max_connections": 20, "total_connections": 1234},
         {"name": "", "address": "10.0.0.2", "port": 8080, "weight": 5, "configured_weight": 50,
          "admin": "draining", "override": true, "health": "down", "since": "2024-05-01T10:02:03Z", "since_s": 14.0,
          "check": "http HEAD http://10.0.0.2:8080/", "last_result": "HTTP 200", "last_time_s": 1.7,
          "down_check": "http HEAD http://10.0.0.2:8080/", "down_because": "HTTP 503, allowed 2xx 3xx",
-         "connections": 0, "total_connections": 12},
+         "connections": 0, "max_connections": 0, "total_connections": 12},
         {"name": "c", "address": "10.0.0.3", "port": 8080, "weight": 0, "configured_weight": 0,
          "admin": "disabled", "override": true, "health": "unchecked", "connections": 0, "total_connections": 0}]},
       {"protocol": "udp", "port": 53, "status": "stopped", "mode": "fullnat", "scheduler": "rr", "group": "web",
@@ -48,7 +48,7 @@ TEST(RenderStatus, ShowsServersInTablesAndWhyOneIsDown) {
 web 192.0.2.10 active
   tcp/80 running, nat, wrr, group pages, persistence 300 s, 1 connection
     SERVER  ADDRESS        WEIGHT  ADMIN      HEALTH     SINCE  CONNECTIONS  TOTAL
-    a       10.0.0.1:8080     100  enabled    up         2m05s            1   1234
+    a       10.0.0.1:8080     100  enabled    up         2m05s         1/20   1234
     -       10.0.0.2:8080  5 (50)  draining*  down         14s            0     12
         down since 2024-05-01T10:02:03Z (14s ago): check http HEAD http://10.0.0.2:8080/ failed: HTTP 503, allowed 2xx 3xx; last answer 1s ago: HTTP 200
     c       10.0.0.3:8080       0  disabled*  unchecked      -            0      0
@@ -107,9 +107,9 @@ constexpr const char* stats_text = R"({
       "drops": {"bad_checksum": 1}, "queued": 1, "exact": false},
      "flows": {"created": 6}, "turns": {"longest_ns": 500}}],
   "listeners": [{"load_balancer": "web", "protocol": "tcp", "port": 80, "active": 1, "connections": 11,
-    "packets_in": 50, "bytes_in": 5000, "packets_out": 45, "bytes_out": 123456, "servers": [
+    "packets_in": 50, "bytes_in": 5000, "packets_out": 45, "bytes_out": 123456, "turned_away": 2, "servers": [
       {"address": "2001:db8::1", "port": 80, "active": 1, "connections": 11, "packets_in": 50, "bytes_in": 5000,
-       "packets_out": 45, "bytes_out": 123456}]}],
+       "packets_out": 45, "bytes_out": 123456, "turned_away": 2}]}],
   "ports": [{"name": "wan", "link_up": true, "rx_packets": 100}, {"name": "lan", "link_up": false, "rx_packets": 7,
     "exception": {"to_kernel": 3}}],
   "health_checks": {"probes": 3, "failed": 1}})";
@@ -130,9 +130,9 @@ created         5         6     11
 LOOP        WORKER 0  WORKER 1
 longest_ns     40000       500
 
-LISTENER            ACTIVE  CONNECTIONS  PACKETS IN  BYTES IN  PACKETS OUT  BYTES OUT
-web:tcp:80               1           11          50      5000           45     123456
-  [2001:db8::1]:80       1           11          50      5000           45     123456
+LISTENER            ACTIVE  CONNECTIONS  PACKETS IN  BYTES IN  PACKETS OUT  BYTES OUT  TURNED AWAY
+web:tcp:80               1           11          50      5000           45     123456            2
+  [2001:db8::1]:80       1           11          50      5000           45     123456            2
 
 PORTS                 wan    lan
 link_up              true  false

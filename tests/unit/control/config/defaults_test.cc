@@ -73,6 +73,8 @@ TEST(ConfigDefaults, ATcpListenerHasTheProductsDefaults) {
   EXPECT_EQ(listener.on_removed, OrphanPolicy::run);
   EXPECT_FALSE(listener.connection_drain);
   EXPECT_TRUE(listener.strip_timestamps);
+  EXPECT_EQ(listener.when_full, WhenFull::reset);
+  EXPECT_EQ(listener.bandwidth, 0U);
   const HealthCheck& check = listener.health_check;
   EXPECT_TRUE(check.enabled);
   EXPECT_EQ(check.type, CheckType::tcp);
@@ -112,7 +114,19 @@ TEST(ConfigDefaults, AServerHasWeightOneHundred) {
   const Config config = config_of(with_listener("protocol: tcp, port: 80, server_group: g"));
   EXPECT_EQ(config.server_groups.at(0).servers.at(0).weight, 100);
   EXPECT_EQ(config.load_balancers.at(0).default_group.at(0).weight, 100);
+  EXPECT_EQ(config.server_groups.at(0).servers.at(0).max_connections, 0U);
   EXPECT_TRUE(config.load_balancers.at(0).active);
+}
+
+TEST(ConfigDefaults, AServerWithoutALimitHasItsGroups) {
+  const Config config = config_of(
+      "ports: [{name: a, device: net_tap0}]\n"
+      "server_groups: [{name: g, servers: [{address: 10.0.0.1, port: 1}, {address: 10.0.0.2, port: 1, "
+      "max_connections: 7}, {address: 10.0.0.3, port: 1, max_connections: 0}], max_connections: 5}]\n");
+  const std::vector<Server>& servers = config.server_groups.at(0).servers;
+  EXPECT_EQ(servers.at(0).max_connections, 5U);
+  EXPECT_EQ(servers.at(1).max_connections, 7U);
+  EXPECT_EQ(servers.at(2).max_connections, 0U) << "no limit";
 }
 
 TEST(ConfigValues, EverySchedulerHasTheNameThatItIsShownBy) {

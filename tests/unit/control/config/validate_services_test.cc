@@ -175,6 +175,14 @@ TEST(ValidateServices, ATunnelNeedsASourceOfTheServersFamily) {
   EXPECT_THAT(errors(text("local_addresses: [{address: '2001:db8:5::1', port: lan}]\n")), IsEmpty());
 }
 
+TEST(ValidateServices, DirectReturnHasNoBandwidthLimitSinceAnswersDoNotPassHere) {
+  EXPECT_THAT(errors(with_listener("protocol: tcp, mode: dr, port: 81, server_port: 81, bandwidth: 100")),
+              ElementsAre(HasSubstr("error: `bandwidth` cannot be kept in mode dr, in which servers answer clients "
+                                    "directly; allowed: mode nat or fullnat, or no limit")));
+  EXPECT_THAT(errors(with_listener("protocol: tcp, mode: dr, port: 81, server_port: 81, bandwidth: unlimited")),
+              IsEmpty());
+}
+
 TEST(ValidateServices, DirectReturnNeedsServersOnALink) {
   const auto text = [](std::string_view address) {
     return with_ports(

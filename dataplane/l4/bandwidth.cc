@@ -1,0 +1,40 @@
+// Limits of what clients of a listener are sent. Packets of such a listener's flows never take the fast path towards
+// the client, since its next hop is not cached in them: others pay nothing for limits that they do not have.
+#include "dataplane/l4/bandwidth.h"
+
+#include "dataplane/l4/balancer.h"
+
+namespace steelyard::l4 {
+
+bool Balancer::ask_meter(const service::Listener& listener, std::uint16_t bytes) {
+  // Not divided yet, or by another rate: even parts, and never more than all.
+  const std::uint64_t share = (*bandwidth_shares_)[listener.id.value].get();
+  const std::uint64_t rate = share == 0 ? listener.bandwidth / workers_ : std::min(share, listener.bandwidth);
+  const std::uint64_t burst = listener.bandwidth / bursts_per_second / workers_;
+  return (*meters_)[listener.id.value].allow(now_ns_, rate, std::max<std::uint64_t>(burst, 1), bytes);
+}
+
+// A limit is new: what the listener's flows have cached would lead their packets past it.
+std::optional<std::uint64_t> Balancer::forget_hops_of_limited(std::uint64_t cursor, std::size_t budget) {
+  const auto step = [&]<class Family>(std::uint64_t from, std::uint64_t base) -> std::optional<std::uint64_t> {
+    FlowTable<Family>& flows = table<Family>();
+    std::uint64_t at = from;
+    for (; at < flows.walk_end() && budget > 0; ++at, --budget) {
+      Flow<Family>& flow = flows[FlowIndex{static_cast<std::uint32_t>(at)}];
+      if (flow.state() != FlowState::free && has_bandwidth_limit(flow.listener)) {
+        flow.client_hop = 0;
+      }
+    }
+    return at < flows.walk_end() ? std::optional(base + at) : std::nullopt;
+  };
+  if (cursor < second_table) {
+    const auto next = step.template operator()<packet::Ipv4>(cursor, 0);
+    if (next || budget == 0) {
+      return next.value_or(second_table);
+    }
+    cursor = second_table;
+  }
+  return step.template operator()<packet::Ipv6>(cursor - second_table, second_table);
+}
+
+}  // namespace steelyard::l4
