@@ -113,6 +113,18 @@ std::string_view to_string(Mode mode) {
   return "?";
 }
 
+std::string_view to_string(ClientAddress how) {
+  switch (how) {
+    case ClientAddress::none:
+      return "none";
+    case ClientAddress::toa:
+      return "toa";
+    case ClientAddress::proxy_v2:
+      return "proxy_v2";
+  }
+  return "?";
+}
+
 std::string_view to_string(Scheduler scheduler) {
   switch (scheduler) {
     case Scheduler::wrr:

@@ -24,6 +24,7 @@ namespace steelyard::control::config {
 
 using service::AccessType;
 using service::Address;
+using service::ClientAddress;
 using service::Mode;
 using service::OrphanPolicy;
 using service::Prefix;
@@ -230,6 +231,7 @@ struct Listener {
   std::optional<ListenerAccess> access_control;  // none: everybody may come in
   std::uint32_t max_connection_rate = 0;         // a second, 0..1,000,000, 0: no limit
   std::optional<SourceLimits> per_source;
+  ClientAddress client_address = ClientAddress::none;  // mode fullnat, tcp; proxy_v2 with strip_timestamps only
   HealthCheck health_check;
   Position at;
   Position port_at;
@@ -303,6 +305,7 @@ struct Config {
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Scheduler scheduler);
 [[nodiscard]] std::string_view to_string(WhenFull when_full);
+[[nodiscard]] std::string_view to_string(ClientAddress how);
 [[nodiscard]] std::string_view to_string(LogLevel level);
 [[nodiscard]] std::string_view to_string(CheckType type);
 [[nodiscard]] std::string_view to_string(AccessType type);

@@ -28,6 +28,9 @@ constexpr std::array orphan_choices{Choice<OrphanPolicy>{"run", OrphanPolicy::ru
 constexpr std::array when_full_choices{Choice<WhenFull>{"reset", WhenFull::reset},
                                        Choice<WhenFull>{"drop", WhenFull::drop}};
 constexpr Range any_limit{0, std::numeric_limits<std::uint32_t>::max()};
+constexpr std::array client_address_choices{Choice<ClientAddress>{"none", ClientAddress::none},
+                                            Choice<ClientAddress>{"toa", ClientAddress::toa},
+                                            Choice<ClientAddress>{"proxy_v2", ClientAddress::proxy_v2}};
 constexpr std::array balancer_status_choices{Choice<bool>{"active", true}, Choice<bool>{"inactive", false}};
 constexpr std::array listener_status_choices{Choice<bool>{"running", true}, Choice<bool>{"stopped", false}};
 constexpr std::array method_choices{Choice<CheckMethod>{"head", CheckMethod::head},
@@ -203,6 +206,29 @@ void read_timing_of_listener(MapReader& map, Listener& listener) {
   }
 }
 
+// What is unknown of protocol and mode, since it could not be read, is no reason to refuse the rest.
+void read_client_address(MapReader& map, Listener& listener, bool protocol_is_known, bool mode_is_known) {
+  const Node* node = map.find("client_address");
+  if (node == nullptr || !map.choice("client_address", listener.client_address, client_address_choices) ||
+      listener.client_address == ClientAddress::none) {
+    return;
+  }
+  const std::string begin = "`client_address` is " + shown(*node);
+  if (protocol_is_known && listener.protocol == Protocol::udp) {
+    map.report().error(node->at, begin +
+                                     ", and the listener is a udp one: each datagram is forwarded by itself, none of "
+                                     "them begins a stream that could begin with the address, and a server that does "
+                                     "not expect it takes it for data; allowed: none");
+  } else if (mode_is_known && listener.mode != Mode::fullnat) {
+    map.report().error(node->at, begin + ", and the mode is " + std::string(to_string(listener.mode)) +
+                                     ", in which servers see the client's own address; allowed: none");
+  } else if (listener.client_address == ClientAddress::proxy_v2 && !listener.strip_timestamps) {
+    map.report().error(map.position_of("strip_timestamps"),
+                       "`strip_timestamps` is off, and `client_address` is `proxy_v2`: the header is a segment of "
+                       "Steelyard's own, which cannot carry the client's timestamps; allowed: true");
+  }
+}
+
 Listener read_listener(const Node& node, Report& report) {
   Listener listener;
   MapReader map(node, "a listener", report);
@@ -231,9 +257,16 @@ Listener read_listener(const Node& node, Report& report) {
     listener.access_control = read_access_control(*access, report);
   }
   read_client_limits(map, listener);
+  read_client_address(map, listener, has_protocol, has_mode || !map.has("mode"));
   listener.health_check = HealthCheck::for_protocol(listener.protocol);
   if (const Node* check = map.find("health_check")) {
     listener.health_check = read_health_check(*check, listener.protocol, has_protocol, report);
+  }
+  if (listener.client_address == ClientAddress::proxy_v2 && listener.health_check.enabled &&
+      listener.health_check.type == CheckType::http && !listener.health_check.port) {
+    report.warning(listener.health_check.at,
+                   "the check speaks HTTP without a PROXY header, and a port that expects one refuses that; give it a "
+                   "`port` of its own, or `type: tcp`");
   }
   map.finish();
   return listener;

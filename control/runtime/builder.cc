@@ -42,7 +42,7 @@ bool same_settings(const service::Listener& a, const service::Listener& b) {
          a.established_timeout == b.established_timeout && a.persistence_timeout == b.persistence_timeout &&
          a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.when_full == b.when_full &&
          a.bandwidth == b.bandwidth && a.access == b.access && a.primary_secondary == b.primary_secondary &&
-         a.connection_rate == b.connection_rate && a.per_source == b.per_source;
+         a.connection_rate == b.connection_rate && a.per_source == b.per_source && a.client_address == b.client_address;
 }
 
 std::vector<service::Route> routes_of(const config::Config& config) {
@@ -271,6 +271,7 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   built->strip_timestamps = listener.strip_timestamps;
   built->when_full = listener.when_full;
   built->bandwidth = std::uint64_t{listener.bandwidth} * 1'000'000 / 8;
+  built->client_address = listener.client_address;
   built->connection_rate = listener.max_connection_rate;
   const service::Listener* old = work.previous != nullptr ? work.previous->snapshot->find(built->id) : nullptr;
   if (listener.per_source) {

@@ -84,6 +84,10 @@ std::string_view state_name(l4::FlowState state) {
       return "syn_sent";
     case l4::FlowState::syn_received:
       return "syn_received";
+    case l4::FlowState::header_sent:
+      return "header_sent";
+    case l4::FlowState::option_sent:
+      return "option_sent";
     case l4::FlowState::established:
       return "established";
     case l4::FlowState::half_closed:

@@ -90,16 +90,20 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
   }
   packet::ChecksumDelta extra;
   if (view.protocol == packet::protocol_tcp) {
-    const Segment segment = Segment::of(view);
+    const Segment segment = flow.tells_client() ? read_told(view, flow, from, extra) : Segment::of(view);
     using namespace packet::tcp_flag;
     const bool plain = (segment.flags & (syn | fin | rst)) == 0 && flow.state() == FlowState::established;
     if (!plain) [[unlikely]] {
       if (const auto verdict = on_tcp_event<Family>(view, index, from, segment, opening)) {
         return *verdict;
       }
+      if (from == Side::client && precedes_header(flow, segment)) {
+        return Verdict::dropped(DropReason::precedes_proxy_header);
+      }
       if (from == Side::client && segment.has(syn) && flow.mode() == service::Mode::fullnat) {
         const service::Listener* listener = snapshot_->find(flow.listener);
-        if (listener != nullptr && listener->strip_timestamps) {
+        const bool bare = flow.owed_address() == service::ClientAddress::proxy_v2;
+        if (bare || (listener != nullptr && listener->strip_timestamps)) {
           strip_timestamps(view.l4, extra);
         }
       }
@@ -115,7 +119,11 @@ Verdict Balancer::on_hit(packet::PacketView& view, FlowIndex index, Side from, O
     return Verdict::dropped(why_no_hop(way_to(flow, opposite(from))));
   }
   backends_[flow.backend].count(from, view.l3_length);
-  return send_on(view, flow, from, hop, extra);
+  Verdict verdict = send_on(view, flow, from, hop, extra);
+  if (flow.state() == FlowState::option_sent && from == Side::client) [[unlikely]] {
+    verdict.grown = tell_by_option(view, flow, hop);
+  }
+  return verdict;
 }
 
 // The cached next hop towards one side, looked up when there is none yet. A hop that is cached was reachable once, so
@@ -175,6 +183,16 @@ std::optional<Verdict> Balancer::on_tcp_event(packet::PacketView& view, FlowInde
   }
   const FlowState next = next_state(flow, from, segment);
   remember(flow, from, segment);
+  if (flow.half_open() && (next == FlowState::header_sent || next == FlowState::option_sent)) {
+    begin_telling<Family>(index, next, view, segment);
+    return std::nullopt;
+  }
+  if (next == FlowState::header_sent) {
+    return std::nullopt;  // its clock runs from the header's first sending on
+  }
+  if (flow.state() == FlowState::header_sent && next == FlowState::lingering && from == Side::client) {
+    reset_headless<Family>(flow);
+  }
   if (next != flow.state()) {
     change_state<Family>(index, next, from);
   } else if (!flow.half_open() && next != FlowState::lingering) {

@@ -324,6 +324,21 @@ class Balancer {
   }
   [[nodiscard]] bool ask_meter(const service::Listener& listener, std::uint16_t bytes);
 
+  // client_address.cc: telling servers of full NAT who the client is.
+  template <class Family>
+  [[nodiscard]] static Segment read_told(packet::PacketView& view, const Flow<Family>& flow, Side from,
+                                         packet::ChecksumDelta& changed);
+  template <class Family>
+  void begin_telling(FlowIndex index, FlowState next, const packet::PacketView& view, const Segment& segment);
+  template <class Family>
+  [[nodiscard]] std::uint8_t tell_by_option(packet::PacketView& view, const Flow<Family>& flow, neighbor::HopIndex hop);
+  template <class Family>
+  bool send_header(Flow<Family>& flow, std::uint16_t window);
+  template <class Family>
+  [[nodiscard]] std::uint32_t repeat_header(FlowIndex index, std::uint32_t waited);
+  template <class Family>
+  void reset_headless(const Flow<Family>& flow);
+
   // opening.cc: packets without a flow.
   template <class Family>
   [[nodiscard]] Verdict on_miss(packet::PacketView& view, Opening<Family>& opening);

@@ -60,6 +60,11 @@ struct BalancerCounters {
   service::Counter persistence_hits;
   service::Counter persistence_asked_home;  // first packets that another worker decided
   service::Counter redispatched;            // a SYN retransmitted to a server that is down meanwhile
+  service::Counter client_options_sent;     // segments that told a server its client's address
+  service::Counter client_options_no_room;  // that should have, and had no room in their header or on the link
+  service::Counter proxy_headers_sent;
+  service::Counter proxy_headers_repeated;    // not acknowledged in time
+  service::Counter proxy_headers_unanswered;  // connections reset because their server never acknowledged it
   service::Gauge flows_ipv4;
   service::Gauge flows_ipv6;
   service::Gauge half_open;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "dataplane/l4/balancer.h"
+#include "dataplane/l4/proxy_header.h"
 
 namespace steelyard::l4 {
 namespace {
@@ -32,11 +33,14 @@ std::uint32_t Balancer::timeout_of(const Flow<Family>& flow) const {
       return std::min(established, half_closed_seconds) * Tick::per_second;
     case FlowState::closing:
       return closing_seconds * Tick::per_second;
+    case FlowState::header_sent:
+      return first_repetition_ticks;
     case FlowState::free:
     case FlowState::syn_sent:
     case FlowState::syn_received:
     case FlowState::adopted_from_client:
     case FlowState::adopted_from_server:
+    case FlowState::option_sent:
     case FlowState::established:
     case FlowState::lingering:
       break;
@@ -150,7 +154,12 @@ std::uint32_t Balancer::on_timer(FlowIndex index) {
   if (idle < timeout) {
     return timeout - idle;
   }
-  if (flow.state() == FlowState::established || flow.state() == FlowState::half_closed) {
+  if (flow.state() == FlowState::header_sent) {
+    if (const std::uint32_t again = repeat_header<Family>(index, idle); again != 0) {
+      return again;
+    }
+  }
+  if (flow.state() == FlowState::established || flow.state() == FlowState::half_closed || flow.told()) {
     reset_both<Family>(index);
   }
   counters_.flows_expired.add();

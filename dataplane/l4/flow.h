@@ -8,7 +8,9 @@
 //   32 server_sequence_end 36 server_acknowledgment      the same of the server, in its numbers
 //   40 sequence_delta                                    server-side numbers of the client's data - the client's own
 //   44 next 48 previous                                  the timer list that the flow is in (flow_timers.h)
-//   52 backend:24, status: state 4, mode 2, first FIN 2   first FIN: 1 the client, 2 the server closed first
+//   52 backend:24, status: state 4, mode 2, first FIN 2   first FIN: 1 the client, 2 the server closed first; in
+//                                                        header_sent and option_sent 3: both; before the handshake is
+//                                                        complete: how the server is to be told the client's address
 //   56 listener 58 last_seen                             ticks of 1/16 s, wrapping (see flow_timers.h)
 //   60 client_hop 62 server_hop                          next hops, cached (neighbor/); 0 = look it up
 //   IPv6: the same with 16-byte addresses, 112 bytes used of 128 = two cache lines.
@@ -33,6 +35,8 @@ enum class FlowState : std::uint8_t {
   udp,
   syn_sent,      // the client's SYN has passed
   syn_received,  // the server's SYN-ACK has passed; half-open until the client acknowledges
+  header_sent,   // the handshake is complete, and the server has not acknowledged our PROXY header (proxy_header.h)
+  option_sent,   // the same, and the server has acknowledged no data that came with the option (client_option.h)
   established,
   half_closed,    // one side has sent FIN
   closing,        // both have; the last acknowledgment is missing
@@ -98,6 +102,16 @@ struct alignas(64) Flow {
   [[nodiscard]] bool is_two_sided(FlowState state) const { return (status & 0x2fU) == static_cast<unsigned>(state); }
   [[nodiscard]] std::uint32_t first_fin() const { return status >> 6U; }
   void set_first_fin(std::uint32_t side) { status = static_cast<std::uint8_t>((status & 0x3fU) | side << 6U); }
+  // How the server is to be told the client's address once the handshake is complete. Nothing any more afterwards.
+  [[nodiscard]] service::ClientAddress owed_address() const {
+    const bool opening = state() == FlowState::syn_sent || state() == FlowState::syn_received;
+    return opening ? static_cast<service::ClientAddress>(first_fin()) : service::ClientAddress::none;
+  }
+  // Is its server to be told the client's address, or being told it?
+  [[nodiscard]] bool tells_client() const { return told() || owed_address() != service::ClientAddress::none; }
+  // Has it been told, and has not acknowledged it?
+  [[nodiscard]] bool told() const { return state() == FlowState::header_sent || state() == FlowState::option_sent; }
+  void owe_address(service::ClientAddress how) { set_first_fin(static_cast<std::uint32_t>(how)); }
   // Seen from the client's side alone, and found by it alone.
   [[nodiscard]] bool one_sided() const { return service::is_one_sided(mode()); }
   [[nodiscard]] service::BackendId backend_id() const { return {backend}; }

@@ -15,7 +15,13 @@ template <class Family>
 void restore_numbers(const packet::IcmpQuote& quote, const Flow<Family>& flow, Side sender,
                      packet::ChecksumDelta& checksum) {
   if (sender == Side::client) {
-    shift_number(quote.l4, quote.l4 + 4, 0U - flow.sequence_delta, checksum);
+    std::uint32_t back = 0U - flow.sequence_delta;
+    if (flow.state() == FlowState::header_sent) {
+      // About a segment of ours that the client has not sent: about its first byte, then.
+      const packet::Sequence sent{__builtin_bswap32(packet::load<std::uint32_t>(quote.l4 + 4))};
+      back += after(header_end(flow), sent) ? distance(sent, header_end(flow)) : 0U;
+    }
+    shift_number(quote.l4, quote.l4 + 4, back, checksum);
     return;
   }
   const bool acknowledges = quote.l4_quoted < 14 || (quote.l4[13] & packet::tcp_flag::ack) != 0;

@@ -3,6 +3,7 @@
 
 #include "dataplane/l4/balancer.h"
 #include "dataplane/l4/client_key.h"
+#include "dataplane/l4/proxy_header.h"
 #include "dataplane/l4/rewrite.h"
 
 namespace steelyard::l4 {
@@ -345,6 +346,12 @@ Verdict Balancer::prepare(packet::PacketView& view, const service::Listener& lis
   opening.hop = *hop;
   if (!reserve_flow<Family>(tcp)) {
     return Verdict::dropped(DropReason::flow_table_full);
+  }
+  if (tcp && listener.client_address != service::ClientAddress::none) {
+    flow.owe_address(listener.client_address);
+    if (listener.client_address == service::ClientAddress::proxy_v2) {
+      cut_syn_data<Family>(view);
+    }
   }
   const Segment segment = tcp ? Segment::of(view) : Segment{};
   if (listener.mode == service::Mode::fullnat) {

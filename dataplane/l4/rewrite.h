@@ -96,6 +96,10 @@ inline void rewrite(const packet::PacketView& view, const Flow<Family>& flow, Si
   age<Family>(l3, addresses);
 
   if (view.protocol == packet::protocol_tcp) {
+    // Who a client is, its server is told by us or by nobody.
+    if (!has_common_options(l4) && from == Side::client) [[unlikely]] {
+      segment.add(erase_claims(l4));
+    }
     if (flow.sequence_delta != 0) {
       shift_numbers(view, flow, from, segment);
     }

@@ -7,6 +7,7 @@
 
 #include "dataplane/l4/flow.h"
 #include "dataplane/l4/one_sided.h"
+#include "dataplane/l4/proxy_header.h"
 #include "dataplane/l4/segment.h"
 
 namespace steelyard::l4 {
@@ -29,8 +30,10 @@ template <class Family>
     return from == Side::server && acknowledges_syn(flow, segment);
   }
   // What the receiver expects lies between what it last acknowledged and the end of what we last passed on to it.
+  const packet::Sequence server_acknowledged =
+      flow.state() == FlowState::header_sent ? header_end(flow) : flow.server_acknowledgment;
   const packet::Sequence acknowledged =
-      from == Side::client ? flow.server_acknowledgment - flow.sequence_delta : flow.client_acknowledgment;
+      from == Side::client ? server_acknowledged - flow.sequence_delta : flow.client_acknowledgment;
   const packet::Sequence end = from == Side::client ? flow.client_sequence_end : flow.server_sequence_end;
   return !after(acknowledged, segment.sequence) && !after(segment.sequence, end);
 }
@@ -70,6 +73,32 @@ template <class Family>
          is_plausible(flow, from, segment) && is_near(peer_end, segment.acknowledgment);
 }
 
+// The state with `segment` after both sides have closed: over when both ends of data are acknowledged.
+template <class Family>
+[[nodiscard]] inline FlowState state_once_closed(const Flow<Family>& flow, Side from, const Segment& segment) {
+  packet::Sequence client_acked = flow.client_acknowledgment;
+  packet::Sequence server_acked = flow.server_acknowledgment;
+  const packet::Sequence client_end = flow.client_sequence_end + flow.sequence_delta;
+  if (from == Side::client) {
+    client_acked = acknowledged_after(client_acked, segment, flow.server_sequence_end);
+  } else {
+    server_acked = acknowledged_after(server_acked, segment, client_end);
+  }
+  const bool over = !after(flow.server_sequence_end, client_acked) && !after(client_end, server_acked);
+  return over ? FlowState::lingering : FlowState::closing;
+}
+
+// The state with the server's `segment` that says that it knows the client's address: by who has closed meanwhile.
+template <class Family>
+[[nodiscard]] inline FlowState state_once_told(const Flow<Family>& flow, const Segment& segment) {
+  const bool closes = segment.has(packet::tcp_flag::fin);
+  const std::uint32_t closed = flow.first_fin() | (closes ? first_fin_of(Side::server) : 0U);
+  if (closed != (first_fin_of(Side::client) | first_fin_of(Side::server))) {
+    return closed == 0 ? FlowState::established : FlowState::half_closed;
+  }
+  return closes ? FlowState::closing : state_once_closed(flow, Side::server, segment);
+}
+
 // The state after `segment`, which is not forwarded yet and whose numbers are still as they came. Updates nothing.
 template <class Family>
 [[nodiscard]] inline FlowState next_state(const Flow<Family>& flow, Side from, const Segment& segment) {
@@ -90,9 +119,16 @@ template <class Family>
       if (from == Side::client && segment.has(ack) && !segment.has(syn) &&
           after(segment.acknowledgment, flow.client_acknowledgment) &&
           !after(segment.acknowledgment, flow.server_sequence_end)) {
+        if (flow.owed_address() != service::ClientAddress::none) {
+          return flow.owed_address() == service::ClientAddress::proxy_v2 ? FlowState::header_sent
+                                                                         : FlowState::option_sent;
+        }
         return segment.has(fin) ? FlowState::half_closed : FlowState::established;
       }
       return state;
+    case FlowState::header_sent:
+    case FlowState::option_sent:
+      return from == Side::server && acknowledges_address(flow, segment) ? state_once_told(flow, segment) : state;
     case FlowState::established:
       return segment.has(fin) ? FlowState::half_closed : state;
     case FlowState::half_closed:
@@ -101,19 +137,8 @@ template <class Family>
         return FlowState::closing;
       }
       return state;
-    case FlowState::closing: {
-      // Over when both ends of data are acknowledged.
-      packet::Sequence client_acked = flow.client_acknowledgment;
-      packet::Sequence server_acked = flow.server_acknowledgment;
-      const packet::Sequence client_end = flow.client_sequence_end + flow.sequence_delta;
-      if (from == Side::client) {
-        client_acked = acknowledged_after(client_acked, segment, flow.server_sequence_end);
-      } else {
-        server_acked = acknowledged_after(server_acked, segment, client_end);
-      }
-      const bool over = !after(flow.server_sequence_end, client_acked) && !after(client_end, server_acked);
-      return over ? FlowState::lingering : state;
-    }
+    case FlowState::closing:
+      return state_once_closed(flow, from, segment);
     case FlowState::adopted_from_client:
     case FlowState::adopted_from_server:
       if (!confirms_adoption(flow, from, segment)) {
@@ -205,6 +230,21 @@ inline void remember_adopted(Flow<Family>& flow, Side from, const Segment& segme
   }
 }
 
+// The numbers while the server owes an acknowledgment of the client's address: its word stays where the header begins,
+// or the client's first data, until it has all of that. Who has closed, too: the state cannot say it.
+template <class Family>
+inline void remember_told(Flow<Family>& flow, Side from, const Segment& segment) {
+  const packet::Sequence begin = flow.server_acknowledgment;
+  const bool whole = from == Side::client || acknowledges_address(flow, segment);
+  remember_plain(flow, from, segment);
+  if (!whole) {
+    flow.server_acknowledgment = begin;
+  }
+  if (segment.has(packet::tcp_flag::fin)) {
+    flow.set_first_fin(flow.first_fin() | first_fin_of(from));
+  }
+}
+
 // Remembers the segment's numbers. They only grow, except that the SYNs of an opening connection set them. A SYN later
 // on is a forgery or a mistake (RFC 5961 section 4) and sets nothing.
 template <class Family>
@@ -218,6 +258,8 @@ inline void remember(Flow<Family>& flow, Side from, const Segment& segment) {
     remember_opening(flow, from, segment);
   } else if (flow.adopted()) {
     remember_adopted(flow, from, segment);
+  } else if (flow.told()) {
+    remember_told(flow, from, segment);
   } else {
     remember_plain(flow, from, segment);
   }

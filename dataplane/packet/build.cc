@@ -44,7 +44,8 @@ template <class Family>
 std::size_t build_tcp_control(std::span<std::uint8_t> room, const TcpControl<Family>& segment) {
   std::uint8_t* l3 = room.data();
   std::uint8_t* l4 = l3 + Family::header_size;
-  write_ip_header<Family>(l3, segment.tuple.source, segment.tuple.destination, protocol_tcp, tcp_header_size);
+  const std::size_t length = tcp_header_size + segment.payload.size();
+  write_ip_header<Family>(l3, segment.tuple.source, segment.tuple.destination, protocol_tcp, length);
   std::fill_n(l4, tcp_header_size, std::uint8_t{0});
   store(l4, segment.tuple.source_port);
   store(l4 + 2, segment.tuple.destination_port);
@@ -52,9 +53,10 @@ std::size_t build_tcp_control(std::span<std::uint8_t> room, const TcpControl<Fam
   store(l4 + 8, __builtin_bswap32(segment.acknowledgment.value));
   l4[12] = 5 << 4;
   l4[13] = segment.flags;
-  store(l4 + 16,
-        l4_checksum<Family>(segment.tuple.source, segment.tuple.destination, protocol_tcp, {l4, tcp_header_size}));
-  return Family::header_size + tcp_header_size;
+  store(l4 + 14, be16(segment.window));
+  std::ranges::copy(segment.payload, l4 + tcp_header_size);
+  store(l4 + 16, l4_checksum<Family>(segment.tuple.source, segment.tuple.destination, protocol_tcp, {l4, length}));
+  return Family::header_size + length;
 }
 
 template <class Family>

@@ -13,19 +13,21 @@
 
 namespace steelyard::packet {
 
-// A TCP segment without payload and options.
+// A TCP segment without options.
 template <class Family>
 struct TcpControl {
   Tuple<Family> tuple;
   Sequence sequence;
   Sequence acknowledgment;
   std::uint8_t flags = 0;
+  std::uint16_t window = 0;  // as it stands in the header, host order
+  std::span<const std::uint8_t> payload{};
 };
 
 // Room that any packet built here fits in: an ICMPv6 error fills the minimum MTU (RFC 4443 section 2.4 c).
 inline constexpr std::size_t largest_built_packet = Ipv6::minimum_mtu;
 
-// Writes the segment with its IP header; returns its length.
+// Writes the segment with its IP header into room for all of it; returns its length.
 template <class Family>
 std::size_t build_tcp_control(std::span<std::uint8_t> room, const TcpControl<Family>& segment);
 

@@ -37,10 +37,11 @@ enum class DropReason : std::uint8_t {
   fragment_timed_out,      // the first one did not come
   fragment_replaced,       // waited for its first one, and gave way to newer datagrams
   // No place to send it.
-  unmatched,       // no listener, no flow, not ours
-  no_flow,         // mid-stream packet without a flow
-  reply_is_reset,  // a RST without a flow is never answered
-  access_denied,   // the listener's access list does not let the source in
+  unmatched,              // no listener, no flow, not ours
+  no_flow,                // mid-stream packet without a flow
+  precedes_proxy_header,  // a client's segment before our PROXY header, or with numbers of it
+  reply_is_reset,         // a RST without a flow is never answered
+  access_denied,          // the listener's access list does not let the source in
   listener_stopped,
   connection_rate_exceeded,     // of the listener
   source_connections_exceeded,  // of one source at the listener
@@ -98,6 +99,7 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "fragment_replaced",
                                                              "unmatched",
                                                              "no_flow",
+                                                             "precedes_proxy_header",
                                                              "reply_is_reset",
                                                              "access_denied",
                                                              "listener_stopped",

@@ -275,6 +275,22 @@ class Net:
             namespace.run("ip", "route", "flush", "cache")
             namespace.run("ip", "-6", "route", "flush", "cache")
 
+    def lose(self, index, rule):
+        """The server's kernel does not get what matches an nftables rule any more. Returns what undoes it."""
+        server = self.servers[index]
+        server.run(
+            "nft",
+            "-f",
+            "-",
+            stdin="add table netdev loss\nadd chain netdev loss in { type filter hook ingress device eth0 priority 0; }\n"
+            f"add rule netdev loss in meta l4proto tcp {rule} counter drop\n",
+        )
+        return lambda: server.run("nft", "delete", "table", "netdev", "loss")
+
+    def lost(self, index):
+        """How many packets lose() has cost the server."""
+        return int(re.search(r"counter packets (\d+)", self.servers[index].run("nft", "list", "table", "netdev", "loss"))[1])
+
     def server_link(self, index, up):
         """Plugs or pulls the cable of a server."""
         self.lan.batch(f"link set to{NAMES[index]} {'up' if up else 'down'}")

@@ -14,7 +14,7 @@ PYTHON = "/usr/bin/python3"
 
 
 class EchoServer:
-    """helpers/servant.py on one server; `tcp` is {port: "echo" | "close"}, `udp` a list of ports; all on both families,
+    """helpers/servant.py on one server; `tcp` is {port: "echo" | "close" | "proxied"}, `udp` a list of ports; all on both families,
     and on the VIPs that the server accepts. Or in another `namespace`, on `addresses` alone."""
 
     def __init__(self, net, index, tcp=None, udp=(), vips=(), namespace=None, addresses=None):
@@ -48,12 +48,12 @@ class EchoServer:
 
 
 class Nginx:
-    """nginx on one server, answering its own name on `/`, files below `root` on `/files/`, slowly on `/slow/`."""
+    """nginx on one server (with `proxied` it expects PROXY headers, and logs whose they are), answering its own name on `/`, files below `root` on `/files/`, slowly on `/slow/`."""
 
-    def __init__(self, net, index, ports=(80,), status=200, rate="1m"):
+    def __init__(self, net, index, ports=(80,), status=200, rate="1m", proxied=False):
         self.net, self.index, self.name = net, index, NAMES[index]
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"nginx-{self.name}-", dir=net.dir))
-        self.ports, self.status, self.rate = ports, status, rate
+        self.ports, self.status, self.rate, self.proxied = ports, status, rate, proxied
         self.process = None
         (self.dir / "root").mkdir()
         # The worker processes of nginx run as an unprivileged user and read the files through this path.
@@ -68,7 +68,7 @@ class Nginx:
     def _configuration(self):
         addresses = [f"{family.server(self.index)}" for family in FAMILIES.values()]
         listens = "".join(
-            f"        listen {'[' + address + ']' if ':' in address else address}:{port} backlog=4096;\n"
+            f"        listen {'[' + address + ']' if ':' in address else address}:{port} backlog=4096{' proxy_protocol' * self.proxied};\n"
             for address in addresses
             for port in self.ports
         )
@@ -81,7 +81,8 @@ error_log {self.dir}/error.log;
 worker_processes 1;
 events {{ worker_connections 8192; }}
 http {{
-    access_log {self.dir}/access.log;
+    log_format proxied "$proxy_protocol_addr $proxy_protocol_port";
+    access_log {self.dir}/access.log{' proxied' * self.proxied};
 {temporary}    default_type text/plain;
     server {{
 {listens}        location / {{ return {self.status} "{self.name}\\n"; }}

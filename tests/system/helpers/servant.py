@@ -1,14 +1,16 @@
 """A server for the system tests: TCP and UDP on any number of sockets, told apart by its name.
 
 Runs inside a server's namespace. Specification (one JSON argument):
-    {"name": "a", "tcp": [[address, port, "echo" | "close"], ...], "udp": [[address, port], ...]}
+    {"name": "a", "tcp": [[address, port, "echo" | "close" | "proxied"], ...], "udp": [[address, port], ...]}
 A TCP connection is greeted with "<name>\n"; `echo` then returns every byte, `close` closes at once (so that this side
-has the TIME_WAIT). A datagram is answered with "<name> " and the datagram. Prints "ready"; a line "report" on standard
-input prints, per peer address, what happened, and the most connections that there were at a time; the end of standard
-input ends the program.
+has the TIME_WAIT), `proxied` reads a PROXY header of version 2, says in a line whose it is and then returns every byte.
+A datagram is answered with "<name> " and the datagram. Prints "ready"; a line "report" on standard input prints, per
+peer address, what happened, and the most connections that there were at a time; the end of standard input ends the
+program.
 """
 
 import collections
+import ipaddress
 import json
 import selectors
 import socket
@@ -46,7 +48,11 @@ class Servant:
         listener = self._socket(address, socket.SOCK_STREAM)
         listener.bind((address, port))
         listener.listen(BACKLOG)
-        accept = {"echo": self._accept_echo, "close": self._accept_close}[behaviour]
+        accept = {
+            "echo": lambda listener, _mask: self._accept_streams(listener, Stream),
+            "proxied": lambda listener, _mask: self._accept_streams(listener, ProxiedStream),
+            "close": self._accept_close,
+        }[behaviour]
         self.selector.register(listener, selectors.EVENT_READ, accept)
 
     def _bind(self, address, port):
@@ -75,10 +81,10 @@ class Servant:
         for connection, peer in self._accepted(listener):
             self._over(connection, peer, "ended")
 
-    def _accept_echo(self, listener, _mask):
+    def _accept_streams(self, listener, kind):
         for connection, peer in self._accepted(listener):
             connection.setblocking(False)
-            stream = Stream(self, connection, peer)
+            stream = kind(self, connection, peer)
             self.selector.register(connection, selectors.EVENT_READ, stream.ready)
 
     def _over(self, connection, peer, how):
@@ -122,12 +128,18 @@ class Stream:
         self.servant, self.connection, self.peer = servant, connection, peer
         self.pending = b""
 
+    def answer_to(self, received):
+        return received
+
     def ready(self, connection, _mask):
         try:
             if not self.pending:
-                self.pending = connection.recv(65536)
-                if not self.pending:
+                received = connection.recv(65536)
+                if not received:
                     self.servant.forget(connection, self.peer, "ended")
+                    return
+                self.pending = self.answer_to(received)
+                if not self.pending:
                     return
             sent = connection.send(self.pending)
             self.pending = self.pending[sent:]
@@ -138,6 +150,35 @@ class Stream:
             return
         wanted = selectors.EVENT_WRITE if self.pending else selectors.EVENT_READ
         self.servant.selector.modify(connection, wanted, self.ready)
+
+
+class ProxiedStream(Stream):
+    """Expects a PROXY header first (haproxy's doc/proxy-protocol.txt, section 2.2) and answers it by a line."""
+
+    SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+    def __init__(self, servant, connection, peer):
+        super().__init__(servant, connection, peer)
+        self.header = b""
+        self.complete = False
+
+    def answer_to(self, received):
+        if self.complete:
+            return received
+        self.header += received
+        length = 16 + int.from_bytes(self.header[14:16], "big")
+        if len(self.header) < max(16, length):
+            return b""
+        self.complete = True
+        return self._describe(self.header[:length]) + self.header[length:]
+
+    def _describe(self, header):
+        size = {0x11: 4, 0x21: 16}.get(header[13])
+        if not header.startswith(self.SIGNATURE) or header[12] != 0x21 or size is None or len(header) != 20 + 2 * size:
+            return f"no header: {header.hex()}\n".encode()
+        client, vip = (ipaddress.ip_address(header[16 + at : 16 + at + size]) for at in (0, size))
+        ports = [int.from_bytes(header[at : at + 2], "big") for at in (len(header) - 4, len(header) - 2)]
+        return f"{client} {ports[0]} {vip} {ports[1]}\n".encode()
 
 
 if __name__ == "__main__":

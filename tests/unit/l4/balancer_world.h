@@ -287,15 +287,17 @@ class World {
     ADD_FAILURE() << "handed round in circles";
     return {};
   }
-  // The packet has room in front of it, as in a buffer.
+  // The packet has room in front of it, as in a buffer, and ends where it says.
   template <class Act>
   Verdict through_room(Frame& frame, std::size_t worker, Act&& act) {
     const std::uint8_t ttl = frame.ttl();
     Bytes room = Bytes(most_grown);
     test::append(room, frame.bytes);
     packet::PacketView view = packet::parse(std::span(room).subspan(most_grown), frame.bytes.size(), {});
+    const std::uint16_t before = view.l3_length;
     const Verdict verdict = act(view);
-    frame.bytes.assign(room.begin() + static_cast<std::ptrdiff_t>(most_grown - verdict.grown), room.end());
+    const int cut = std::max(0, before - view.l3_length);
+    frame.bytes.assign(room.begin() + static_cast<std::ptrdiff_t>(most_grown - verdict.grown), room.end() - cut);
     check_forwarded(frame, verdict, ttl, worker);
     return verdict;
   }

@@ -75,6 +75,23 @@ TYPED_TEST(IcmpErrors, AnErrorAboutAClientsPacketReachesTheClientAsIfFromTheServ
   }
 }
 
+// The client has not sent it: for the client it is its first byte that did not get through.
+TYPED_TEST(IcmpErrors, AnErrorAboutAHeaderOfOursIsOneAboutTheClientsFirstByte) {
+  World<TypeParam> world;
+  world.listener(this->fullnat_tcp).client_address = service::ClientAddress::proxy_v2;
+  Connection<TypeParam> connection(world, this->fullnat_tcp);
+  connection.open({1'000});
+  const auto sent = world.sent();
+  ASSERT_EQ(sent.size(), 1U);
+  Frame error = this->too_big(sent[0]);
+  ASSERT_EQ(text(world.receive(error)), "forward");
+  EXPECT_EQ(this->quote_of(error).sequence(), Sequence{1'001});
+  const Frame seen = connection.client_data(100);
+  Frame other = this->too_big(seen);
+  ASSERT_EQ(text(world.receive(other)), "forward");
+  EXPECT_EQ(this->quote_of(other).sequence(), Sequence{1'001});
+}
+
 TYPED_TEST(IcmpErrors, AnErrorAboutAServersPacketReachesTheServer) {
   for (const auto& service : {this->nat_tcp, this->fullnat_tcp}) {
     World<TypeParam> world;

@@ -75,6 +75,7 @@ TEST(ConfigDefaults, ATcpListenerHasTheProductsDefaults) {
   EXPECT_TRUE(listener.strip_timestamps);
   EXPECT_EQ(listener.when_full, WhenFull::reset);
   EXPECT_EQ(listener.bandwidth, 0U);
+  EXPECT_EQ(listener.client_address, ClientAddress::none);
   const HealthCheck& check = listener.health_check;
   EXPECT_TRUE(check.enabled);
   EXPECT_EQ(check.type, CheckType::tcp);

@@ -292,6 +292,45 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{with_ports("server_groups: [{name: a, servers: [10.0.0.1]}]\n"),
               "1:37: error: a server is `10.0.0.1`; allowed: a mapping"}));
 
+// ---- The client's address
+// ------------------------------------------------------------------------------------------------
+
+std::vector<std::string> told(const char* keys) {
+  return findings(with_listener("port: 80, server_group: g, " + std::string(keys)));
+}
+
+TEST(Values, AClientsAddressIsToldInFullNatAndToTcpServersOnly) {
+  EXPECT_THAT(told("protocol: tcp, mode: fullnat, client_address: proxy_v2"), IsEmpty());
+  EXPECT_THAT(told("protocol: tcp, mode: fullnat, client_address: toa, strip_timestamps: false"), IsEmpty());
+  EXPECT_THAT(told("protocol: udp, mode: fullnat, client_address: toa"),
+              ElementsAre(HasSubstr("`client_address` is `toa`, and the listener is a udp one")));
+  for (const char* keys :
+       {"protocol: tcp", "protocol: udp", "protocol: udp, mode: dr", "protocol: tcp, mode: fullnat"}) {
+    EXPECT_THAT(told((std::string(keys) + ", client_address: none").c_str()), IsEmpty()) << keys;
+  }
+  EXPECT_THAT(told("protocol: udp, mode: fullnat, client_address: proxy_v2"),
+              ElementsAre(HasSubstr("error: `client_address` is `proxy_v2`, and the listener is a udp one: each "
+                                    "datagram is forwarded by itself")));
+  for (const std::string mode : {"nat", "dr"}) {
+    EXPECT_THAT(told(("protocol: tcp, client_address: proxy_v2, mode: " + mode).c_str()),
+                ElementsAre(HasSubstr("error: `client_address` is `proxy_v2`, and the mode is " + mode +
+                                      ", in which servers see the client's own address; allowed: none")));
+  }
+}
+
+TEST(Values, AProxyHeaderGoesWithoutTimestamps) {
+  EXPECT_THAT(told("protocol: tcp, mode: fullnat, client_address: proxy_v2, strip_timestamps: false"),
+              ElementsAre(HasSubstr("error: `strip_timestamps` is off, and `client_address` is `proxy_v2`")));
+}
+
+TEST(Values, AnHttpCheckOfAPortThatExpectsAProxyHeaderIsWarnedOf) {
+  const std::string keys = "protocol: tcp, mode: fullnat, client_address: proxy_v2, health_check: ";
+  EXPECT_THAT(told((keys + "{type: http}").c_str()), ElementsAre(HasSubstr("warning: the check speaks HTTP")));
+  for (const char* check : {"{type: http, port: 81}", "{type: tcp}", "{type: http, enabled: false}"}) {
+    EXPECT_THAT(told((keys + check).c_str()), IsEmpty()) << check;
+  }
+}
+
 TEST(Values, SettingsThatDoNothingAreWarnedOf) {
   EXPECT_THAT(warnings(tcp("strip_timestamps: false")),
               ElementsAre("6:52: warning: `strip_timestamps` has no effect here; only mode fullnat uses it"));
