@@ -41,7 +41,8 @@ class Nowhere final : public l4::BalancerOutput, public neighbor::NeighborOutput
 
 class Ground {
  public:
-  explicit Ground(const service::Snapshot& snapshot)
+  // Without an `output` what the balancer builds goes nowhere.
+  explicit Ground(const service::Snapshot& snapshot, l4::BalancerOutput* output = nullptr)
       : listeners_(snapshot.listeners.size()), schedulers_(snapshot.listeners.size()) {
     backends_.commit(backends);
     tunnels_.commit(backends);
@@ -70,7 +71,7 @@ class Ground {
     setup.others = &others_;
     setup.others_version = &others_version_;
     setup.neighbors = &neighbors_;
-    setup.output = &output_;
+    setup.output = output != nullptr ? output : &output_;
     balancer = std::make_unique<l4::Balancer>(setup);
     balancer->set_snapshot(&snapshot);
     balancer->set_time(now_);
