@@ -124,6 +124,14 @@ json::object turns_to_json(const worker::TurnCounters& turns) {
           {"histogram", std::move(histogram)}};
 }
 
+json::object stages_to_json(const worker::StageMeter& stages) {
+  json::object cycles;
+  for (std::size_t stage = 0; stage < worker::stages; ++stage) {
+    cycles[worker::stage_names[stage]] = stages.cycles(static_cast<worker::Stage>(stage));
+  }
+  return cycles;
+}
+
 json::object port_to_json(const worker::Dataplane& dataplane, std::size_t place) {
   const nic::Port& port = dataplane.port(place);
   const nic::PortStatistics counted = port.statistics();
@@ -252,7 +260,7 @@ json::value status(const Runtime& runtime) {
                      {"servers", std::move(servers)}});
   }
   return json::object{{"version", version},
-                      {"uptime_s", seconds_since(runtime.started())},
+                      {"uptime_s", seconds_since(runtime.started().steady)},
                       {"config_file", runtime.options().config_file},
                       {"generation", plan.snapshot->generation},
                       {"workers", runtime.dataplane().workers()},
@@ -281,7 +289,8 @@ json::value stats(const Runtime& runtime) {
                                    {"split", worker.packets().split.get()},
                                    {"address_conflicts", worker.packets().address_conflicts.get()},
                                    {"flows", to_json(flow_counters(worker.balancer_counters()))},
-                                   {"turns", turns_to_json(worker.turns())}});
+                                   {"turns", turns_to_json(worker.turns())},
+                                   {"cycles", stages_to_json(worker.stages())}});
   }
   json::array listeners;
   for (const ListenerPlan& listener : runtime.plan().listeners) {
@@ -306,7 +315,9 @@ json::value stats(const Runtime& runtime) {
   for (std::size_t place = 0; place < dataplane.ports(); ++place) {
     ports.push_back(port_to_json(dataplane, place));
   }
-  return json::object{{"workers", std::move(workers)},
+  return json::object{{"started", wall_time(runtime.started().steady, runtime.started())},
+                      {"uptime_s", seconds_since(runtime.started().steady)},
+                      {"workers", std::move(workers)},
                       {"listeners", std::move(listeners)},
                       {"ports", std::move(ports)},
                       {"health_checks", checks_to_json(runtime.checker().counters())},
@@ -345,6 +356,13 @@ std::string metrics(const Runtime& runtime) {
         .add({{"worker", worker}}, balancer.half_open.get());
     text.gauge("steelyard_worker_longest_turn_seconds", "Longest loop turn since start.")
         .add({{"worker", worker}}, static_cast<double>(dataplane.worker(place).turns().longest_ns.get()) / 1e9);
+    text.counter("steelyard_worker_busy_seconds_total", "Time that turns with work took.")
+        .add({{"worker", worker}}, static_cast<double>(dataplane.worker(place).turns().busy_ns.get()) / 1e9);
+    for (std::size_t stage = 0; stage < worker::stages; ++stage) {
+      text.counter("steelyard_worker_cycles_total", "CPU cycles of turns with work, by stage.")
+          .add({{"worker", worker}, {"stage", worker::stage_names[stage]}},
+               static_cast<double>(dataplane.worker(place).stages().cycles(static_cast<worker::Stage>(stage))));
+    }
   }
   for (const ListenerPlan& listener : runtime.plan().listeners) {
     const std::string name = balancer_of(runtime, listener).name;

@@ -22,6 +22,7 @@
 #include "control/run.h"
 #include "control/runtime/builder.h"
 #include "control/runtime/flow_jobs.h"
+#include "control/runtime/health_report.h"
 #include "control/runtime/refusals.h"
 #include "control/runtime/traffic.h"
 #include "dataplane/worker/dataplane.h"
@@ -56,7 +57,7 @@ class Runtime {
   [[nodiscard]] const worker::Dataplane& dataplane() const { return *dataplane_; }
   [[nodiscard]] const healthcheck::Checker& checker() const { return *checker_; }
   [[nodiscard]] const RunOptions& options() const { return options_; }
-  [[nodiscard]] std::chrono::steady_clock::time_point started() const { return started_; }
+  [[nodiscard]] const report::Moment& started() const { return started_; }
   [[nodiscard]] std::size_t overrides() const { return overrides_.size(); }
   [[nodiscard]] Traffic traffic(service::BackendId backend) const { return traffic_.read(*dataplane_, backend); }
   [[nodiscard]] Traffic traffic(const ListenerPlan& listener) const {
@@ -121,7 +122,7 @@ class Runtime {
   void handle_flows(const boost::json::object& request, const Reply& reply);
 
   RunOptions options_;
-  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  report::Moment started_ = report::Moment::now();
   boost::asio::io_context io_;
   boost::asio::thread_pool builder_thread_{1};
   boost::asio::signal_set signals_;

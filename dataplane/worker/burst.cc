@@ -197,6 +197,7 @@ void Worker::begin(rte_mbuf* packet, std::size_t place, std::uint16_t link) {
 
 // Fourth stage, of the packets that open flows: the second place of each in the index is asked for, as above.
 void Worker::finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link) {
+  stages_.enter(Stage::slow_path);
   const std::span entries = std::span(openings_.entries).first(std::exchange(openings_.count, 0));
   std::array<const void*, burst_size> lines;
   for (std::size_t at = 0; at < entries.size(); ++at) {
@@ -253,6 +254,7 @@ void Worker::look_up_and_forward(std::span<rte_mbuf*> packets, std::uint16_t lin
 }
 
 void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
+  stages_.enter(Stage::parse);
   for (rte_mbuf* packet : packets) {
     rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
     rte_prefetch0(rte_pktmbuf_mtod_offset(packet, void*, 64));
@@ -261,6 +263,7 @@ void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
   for (std::size_t place = 0; place < packets.size(); ++place) {
     seen |= static_cast<unsigned>(classify(packets[place], pending_[place], link));
   }
+  stages_.enter(Stage::forward);
   switch (static_cast<Mix>(seen)) {
     case Mix::v4:
       return look_up_and_forward<Mix::v4>(packets, link);
@@ -395,6 +398,7 @@ void Worker::flush(std::uint16_t link) {
   if (buffer.count == 0) {
     return;
   }
+  const Stage before = stages_.enter(Stage::transmit);
   const std::span packets = std::span(buffer.packets).first(buffer.count);
   buffer.count = 0;
   if (!links_[link].has_queue) {
@@ -405,6 +409,7 @@ void Worker::flush(std::uint16_t link) {
         drop(packet, DropReason::tx_ring_full);
       }
     }
+    stages_.enter(before);
     return;
   }
   const std::uint16_t sent = links_[link].port->send(id_.value, packets);
@@ -412,6 +417,7 @@ void Worker::flush(std::uint16_t link) {
   for (rte_mbuf* packet : packets.subspan(sent)) {
     drop(packet, DropReason::tx_ring_full);
   }
+  stages_.enter(before);
 }
 
 void Worker::drop(rte_mbuf* packet, DropReason reason) {

@@ -76,6 +76,7 @@ void Worker::run(const std::atomic<bool>& stop) {
 
 std::size_t Worker::turn() {
   const std::uint64_t begun = clock_->now_ns();
+  stages_.begin_turn();
   keep_time();
   adopt_snapshot();
   std::size_t handled = 0;
@@ -88,6 +89,7 @@ std::size_t Worker::turn() {
       if (count != 0) {
         packets_.received.add(count);
         receive(std::span(burst).first(count), link);
+        stages_.enter(Stage::receive);
         handled += count;
       }
       handled += receive_relayed(link);
@@ -95,6 +97,7 @@ std::size_t Worker::turn() {
     handled += receive_from_kernel(link);
   }
   handled += receive_handed(burst);
+  stages_.enter(Stage::timers);
   if (now_ns_ >= next_expiry_ns_) {
     next_expiry_ns_ = now_ns_ + millisecond;
     work += balancer_.expire(expiry_budget) + expire_fragments();
@@ -117,6 +120,7 @@ std::size_t Worker::turn() {
   } else {
     turns_.idle_turns.add();
   }
+  stages_.end_turn(handled + work != 0);
   return handled + work;
 }
 
@@ -180,6 +184,9 @@ std::size_t Worker::receive_handed(std::span<rte_mbuf*> packets) {
   for (PacketRing* ring : hand_off_in_) {
     const unsigned count = ring != nullptr ? ring->pop(packets) : 0;
     packets_.handed_in.add(count);
+    if (count != 0) {
+      stages_.enter(Stage::slow_path);
+    }
     for (unsigned place = 0; place < count; ++place) {
       if (place + 1 < count) {
         rte_prefetch0(rte_pktmbuf_mtod(packets[place + 1], void*));

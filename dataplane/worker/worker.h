@@ -32,6 +32,7 @@
 #include "dataplane/worker/counters.h"
 #include "dataplane/worker/packet_note.h"
 #include "dataplane/worker/ring.h"
+#include "dataplane/worker/stages.h"
 
 namespace steelyard::worker {
 
@@ -87,6 +88,7 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   // Any thread.
   [[nodiscard]] const PacketCounters& packets() const { return packets_; }
   [[nodiscard]] const TurnCounters& turns() const { return turns_; }
+  [[nodiscard]] const StageMeter& stages() const { return stages_; }
   [[nodiscard]] const l4::BalancerCounters& balancer_counters() const { return balancer_.counters(); }
   // Grows with every turn: a worker that stands still is stalled.
   [[nodiscard]] std::uint64_t heartbeat() const { return heartbeat_.get(); }
@@ -260,6 +262,7 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   neighbor::NeighborTable neighbors_;
   l4::Balancer balancer_;
   PacketCounters packets_;
+  StageMeter stages_;
   packet::HashKey hash_key_;
   l4::FragmentTable<packet::Ipv4> fragments_v4_;
   l4::FragmentTable<packet::Ipv6> fragments_v6_;
