@@ -59,8 +59,8 @@ AdminError no_connection(const std::string& path, int error) {
 // One connection and its deadline.
 class Call {
  public:
-  Call(const std::string& path, milliseconds timeout)
-      : path_(path), timeout_(timeout), deadline_(Clock::now() + timeout) {}
+  Call(const std::string& path, milliseconds timeout, int interrupt)
+      : path_(path), timeout_(timeout), interrupt_(interrupt), deadline_(Clock::now() + timeout) {}
 
   // 0 or an errno.
   [[nodiscard]] int connect() {
@@ -95,6 +95,9 @@ class Call {
     std::array<char, 65'536> buffer;
     while (line.size() <= longest_answer) {
       if (!wait_for(POLLIN)) {
+        if (interrupted_) {
+          return tl::unexpected(AdminError{AdminError::Kind::interrupted, "interrupted"});
+        }
         return unreachable("steelyard did not answer within " + std::to_string(timeout_.count() / 1000) +
                            " s; its log says whether it is stuck");
       }
@@ -116,23 +119,26 @@ class Call {
   }
 
  private:
-  // False: the deadline has passed.
-  [[nodiscard]] bool wait_for(short events) const {
+  // False: the deadline has passed, or the caller interrupts.
+  [[nodiscard]] bool wait_for(short events) {
     for (;;) {
       const auto left = std::chrono::ceil<milliseconds>(deadline_ - Clock::now());
       if (left.count() <= 0) {
         return false;
       }
-      pollfd watched{.fd = socket_.get(), .events = events, .revents = 0};
-      const int ready = ::poll(&watched, 1, static_cast<int>(std::min<milliseconds::rep>(left.count(), 1'000'000)));
-      if (ready > 0) {
-        return true;
+      std::array<pollfd, 2> watched{pollfd{socket_.get(), events, 0}, pollfd{interrupt_, POLLIN, 0}};
+      const auto limit = static_cast<int>(std::min<milliseconds::rep>(left.count(), 1'000'000));
+      if (::poll(watched.data(), watched.size(), limit) > 0) {
+        interrupted_ = watched[1].revents != 0;
+        return !interrupted_;
       }
     }
   }
 
   const std::string& path_;
   milliseconds timeout_;
+  int interrupt_;
+  bool interrupted_ = false;
   Clock::time_point deadline_;
   FileDescriptor socket_;
 };
@@ -157,7 +163,7 @@ tl::expected<boost::json::value, AdminError> result_of(const std::string& line) 
 }  // namespace
 
 tl::expected<boost::json::value, AdminError> AdminClient::call(const boost::json::object& request) const {
-  Call call(path_, timeout_);
+  Call call(path_, timeout_, interrupt_);
   if (const int error = call.connect(); error != 0) {
     return tl::unexpected(no_connection(path_, error));
   }

@@ -14,6 +14,7 @@ struct AdminError {
   enum class Kind : std::uint8_t {
     unreachable,  // no process, no permission, no answer in time
     refused,      // the process says no
+    interrupted,  // the caller wanted no answer any more
   };
   Kind kind = Kind::unreachable;
   std::string message;  // what happened and what to do; may have several lines
@@ -21,8 +22,10 @@ struct AdminError {
 
 class AdminClient {
  public:
-  explicit AdminClient(std::string path, std::chrono::milliseconds timeout = std::chrono::seconds(30))
-      : path_(std::move(path)), timeout_(timeout) {}
+  // `interrupt`: a descriptor that ends a call when it is readable; -1: none.
+  explicit AdminClient(std::string path, std::chrono::milliseconds timeout = std::chrono::seconds(30),
+                       int interrupt = -1)
+      : path_(std::move(path)), timeout_(timeout), interrupt_(interrupt) {}
 
   // The "result" of the answer. Opens a connection of its own; any thread.
   [[nodiscard]] tl::expected<boost::json::value, AdminError> call(const boost::json::object& request) const;
@@ -30,6 +33,7 @@ class AdminClient {
  private:
   std::string path_;
   std::chrono::milliseconds timeout_;
+  int interrupt_;
 };
 
 }  // namespace steelyard::control

@@ -16,6 +16,8 @@ namespace json = boost::json;
 
 constexpr std::int64_t most_listed_flows = 100'000;
 constexpr std::int64_t longest_drain = 3'600;
+constexpr std::int64_t longest_interval = 3'600;
+constexpr std::int64_t most_pictures = 1'000'000'000;
 
 // What options are read into; empty or absent: not given.
 struct Values {
@@ -26,6 +28,10 @@ struct Values {
   std::string client;
   std::string listener;
   std::optional<std::int64_t> number;
+  CLI::Option* watch = nullptr;
+  std::string interval;  // of a live view; empty: not given
+  std::optional<std::int64_t> count;
+  std::string sort;
 };
 
 CLI::Validator address() {
@@ -123,12 +129,54 @@ class CommandLine {
     check.add_flag("--json", values_.as_json, "Print the findings as JSON");
     add_client_options(add_command(app_, "status", "Show load balancers, listeners and servers; why a server is down",
                                    "  sudo steelyard status"));
-    add_client_options(add_command(app_, "stats", "Show counters, drops by name, per worker",
-                                   "  sudo steelyard stats\n"
-                                   "  sudo steelyard stats --json | jq '.workers[].accounting'"));
+    add_stats();
+    add_top();
     add_client_options(add_command(app_, "reload",
                                    "Apply the changed configuration file; an invalid one changes nothing",
                                    "  sudo steelyard reload"));
+  }
+
+  void add_stats() {
+    CLI::App& stats = add_command(app_, "stats", "Show counters, drops by name, per worker",
+                                  "  sudo steelyard stats\n"
+                                  "  sudo steelyard stats --json | jq '.workers[].accounting'\n"
+                                  "  sudo steelyard stats --watch\n"
+                                  "  sudo steelyard stats --watch 10 --count 6 --json >minute.jsonl");
+    add_client_options(stats);
+    values_.watch = stats
+                        .add_option("--watch", values_.interval,
+                                    "Show them every so many seconds (default 1), with what they grow by in a second")
+                        ->type_name("[SECONDS]")
+                        ->expected(0, 1)
+                        ->check(whole_number(1, longest_interval));
+    add_count(stats, values_.watch);
+  }
+  void add_top() {
+    CLI::App& top = add_command(app_, "top", "Watch rates, drops, the workers' load, listeners and servers",
+                                "  sudo steelyard top\n"
+                                "  sudo steelyard top --sort connections --interval 5\n"
+                                "  sudo steelyard top --count 1 | head -20");
+    add_socket(top);
+    top.add_option("--interval", values_.interval, "Seconds between pictures (default 1)")
+        ->type_name("SECONDS")
+        ->check(whole_number(1, longest_interval));
+    top.add_option("--sort", values_.sort, "Order of listeners and servers: " + sort_key_names() + " (default bits)")
+        ->type_name("KEY")
+        ->check(CLI::Validator(
+            [](std::string& text) {
+              return sort_key(std::string_view(text)) ? std::string() : "`" + text + "` is none of " + sort_key_names();
+            },
+            std::string()));
+    add_count(top);
+  }
+  // Pictures of a live view.
+  void add_count(CLI::App& command, CLI::Option* needed = nullptr) {
+    CLI::Option* count = command.add_option("--count", values_.count, "End after so many pictures")
+                             ->type_name("N")
+                             ->check(whole_number(1, most_pictures));
+    if (needed != nullptr) {
+      count->needs(needed);
+    }
   }
 
   CLI::App& add_server_action(CLI::App& parent, const std::string& name, const std::string& help,
@@ -219,6 +267,10 @@ class CommandLine {
     return {2, path + ": " + what + "\nsee `" + path + " --help`\n"};
   }
 
+  [[nodiscard]] std::chrono::seconds interval() const {
+    return std::chrono::seconds(values_.interval.empty() ? 1 : std::stol(values_.interval));
+  }
+
   [[nodiscard]] Command command() const {
     const CLI::App& chosen = *app_.get_subcommands().front();
     const std::string& name = chosen.get_name();
@@ -227,6 +279,13 @@ class CommandLine {
     }
     if (name == "check") {
       return CheckCommand{values_.run.config_file, values_.as_json};
+    }
+    if (name == "stats" && values_.watch->count() > 0) {
+      return WatchCommand{values_.run.socket_path, values_.as_json, interval(), values_.count};
+    }
+    if (name == "top") {
+      return TopCommand{values_.run.socket_path, interval(), values_.count,
+                        sort_key(std::string_view(values_.sort)).value_or(SortKey::bits)};
     }
     json::object request{{"command", name}};
     const auto put = [&request](const char* key, const std::string& value) {

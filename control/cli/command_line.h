@@ -2,11 +2,15 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <variant>
 #include <vector>
 
+#include "control/cli/sort_key.h"
 #include "control/run.h"
 
 namespace steelyard::control::cli {
@@ -27,7 +31,22 @@ struct RequestCommand {
   bool json = false;
 };
 
-using Command = std::variant<RunCommand, CheckCommand, RequestCommand>;
+// Counters with their rates, again and again.
+struct WatchCommand {
+  std::string socket_path;
+  bool json = false;
+  std::chrono::seconds interval{1};
+  std::optional<std::uint64_t> count = std::nullopt;  // of pictures; none: until told to stop
+};
+
+struct TopCommand {
+  std::string socket_path;
+  std::chrono::seconds interval{1};
+  std::optional<std::uint64_t> count = std::nullopt;  // of pictures; none: until told to stop
+  SortKey sort = SortKey::bits;
+};
+
+using Command = std::variant<RunCommand, CheckCommand, RequestCommand, WatchCommand, TopCommand>;
 
 // There is nothing to do but to print: help or the version (code 0, to stdout), or what is wrong (code 2, to stderr).
 struct Message {

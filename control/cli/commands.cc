@@ -8,6 +8,8 @@
 #include "control/admin/admin_client.h"
 #include "control/cli/fields.h"
 #include "control/cli/render.h"
+#include "control/cli/top.h"
+#include "control/cli/watch.h"
 #include "control/config/diagnostic.h"
 #include "control/config/validate.h"
 
@@ -64,8 +66,7 @@ int execute(const CheckCommand& command, const Environment& environment) {
 int execute(const RequestCommand& command, const Environment& environment) {
   const auto result = AdminClient(command.socket_path).call(command.request);
   if (!result) {
-    print_error(result.error().message, command.json, environment);
-    return result.error().kind == AdminError::Kind::refused ? exit_refused : exit_unusable;
+    return print_error(result.error(), command.json, environment);
   }
   if (command.json) {
     environment.out << pretty(*result);
@@ -78,11 +79,24 @@ int execute(const RequestCommand& command, const Environment& environment) {
   return exit_done;
 }
 
+int execute(const WatchCommand& command, const Environment& environment) {
+  return watch_stats(command, environment);
+}
+
+int execute(const TopCommand& command, const Environment& environment) {
+  return run_top(command, environment);
+}
+
 int execute(const RunCommand& command, const Environment& environment) {
   return environment.run(command.options);
 }
 
 }  // namespace
+
+int print_error(const AdminError& error, bool as_json, const Environment& environment) {
+  print_error(error.message, as_json, environment);
+  return error.kind == AdminError::Kind::refused ? exit_refused : exit_unusable;
+}
 
 int execute(const std::vector<std::string>& arguments, const Environment& environment) {
   const auto command = parse_command_line(arguments);

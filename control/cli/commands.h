@@ -1,6 +1,7 @@
 // The program behind main(): reads the command line, does what it says, and prints. Exit codes: 0 done, 1 refused or
 // invalid, 2 wrong usage or no process that answers (none runs, no permission, no answer in time). With --json stdout
-// has one JSON value whatever happens: the result, {"error": "..."}, or for `check` the findings.
+// has one JSON value whatever happens: the result, {"error": "..."}, or for `check` the findings; live views print one
+// a line.
 #pragma once
 
 #include <functional>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/admin/admin_client.h"
 #include "control/cli/command_line.h"
 #include "control/run.h"
 
@@ -22,10 +24,15 @@ struct Environment {
   std::ostream& out;
   std::ostream& err;
   std::function<int(const RunOptions&)> run;
+  int terminal = -1;  // the descriptor of `out`, when that may be a terminal
+  int keyboard = -1;  // where keys come from, when that may be one
 };
 
+// Says what went wrong: in words on stderr, and for programs on stdout. Returns the exit code for it.
+int print_error(const AdminError& error, bool as_json, const Environment& environment);
+
 // `arguments`: without the program's name. Returns the exit code. May block for as long as the process takes to answer
-// (30 s at most), or for as long as `run` runs.
+// (30 s at most), or for as long as `run` or a live view runs.
 [[nodiscard]] int execute(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace steelyard::control::cli

@@ -1,5 +1,6 @@
 #include "control/cli/fields.h"
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <cmath>
 
@@ -49,6 +50,16 @@ std::uint64_t number(const boost::json::object& object, std::string_view key) {
   return 0;
 }
 
+double real(const boost::json::object& object, std::string_view key) {
+  const boost::json::value* value = find(object, key);
+  if (value == nullptr || !value->is_number()) {
+    return 0;
+  }
+  return value->is_double()  ? value->get_double()
+         : value->is_int64() ? static_cast<double>(value->get_int64())
+                             : static_cast<double>(value->get_uint64());
+}
+
 bool flag(const boost::json::object& object, std::string_view key) {
   const boost::json::value* value = find(object, key);
   return value != nullptr && value->is_bool() && value->get_bool();
@@ -87,6 +98,10 @@ std::string endpoint(std::string_view address, std::uint64_t port) {
   return out + ':' + std::to_string(port);
 }
 
+std::string listener_name(const boost::json::object& listener) {
+  return text(listener, "load_balancer") + ':' + text(listener, "protocol") + ':' + text(listener, "port");
+}
+
 std::string duration(std::uint64_t seconds) {
   const std::uint64_t minutes = seconds / 60;
   const std::uint64_t hours = minutes / 60;
@@ -102,15 +117,30 @@ std::string duration(std::uint64_t seconds) {
   return std::to_string(hours / 24) + 'd' + two_digits(hours % 24) + 'h';
 }
 
+std::string per_second(const boost::json::object& rates, std::string_view key) {
+  if (!has(rates, key)) {
+    return "-";
+  }
+  const double rate = real(rates, key);
+  const auto tenths = static_cast<std::uint64_t>(std::llround(std::max(rate, 0.0) * 10));
+  if (tenths == 0) {
+    return rate > 0 ? "0.1" : "0";  // something is not nothing
+  }
+  return tenths < 100 ? std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10)
+                      : std::to_string(std::llround(rate));
+}
+
 std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
   return std::to_string(count) + ' ' + std::string(count == 1 ? one : many);
 }
 
-std::string nonzero(const boost::json::object& counters) {
+std::string nonzero(const boost::json::object& counters, const boost::json::object& rates) {
   std::string out;
   for (const boost::json::key_value_pair& entry : counters) {
-    if (number(counters, entry.key()) != 0) {
-      out += (out.empty() ? "" : ", ") + std::string(entry.key()) + ' ' + text(entry.value());
+    const std::string_view key(entry.key().data(), entry.key().size());
+    if (number(counters, key) != 0) {
+      out += (out.empty() ? "" : ", ") + std::string(key) + ' ' + text(entry.value());
+      out += has(rates, key) ? " (" + per_second(rates, key) + "/s)" : "";
     }
   }
   return out;

@@ -11,7 +11,8 @@ namespace steelyard::control::cli {
 [[nodiscard]] std::string render(const boost::json::object& request, const boost::json::value& result);
 
 [[nodiscard]] std::string render_status(const boost::json::object& status);
-[[nodiscard]] std::string render_stats(const boost::json::object& stats);
+// With `rates` (rates_between) each counter's growth in a second stands beside it.
+[[nodiscard]] std::string render_stats(const boost::json::object& stats, const boost::json::object& rates = {});
 [[nodiscard]] std::string render_flows(const boost::json::object& result);
 
 // JSON with two spaces of indentation and a newline at the end.

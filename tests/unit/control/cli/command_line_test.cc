@@ -91,6 +91,35 @@ TEST(CommandLine, ReadsCheck) {
   EXPECT_TRUE(std::get<CheckCommand>(*command).json);
 }
 
+TEST(CommandLine, ReadsAWatch) {
+  const auto watch_of = [](const char* line) {
+    const auto command = parse(line);
+    return command ? std::get<WatchCommand>(*command) : WatchCommand{.socket_path = command.error().text};
+  };
+  EXPECT_EQ(watch_of("stats --watch").interval, std::chrono::seconds(1));
+  EXPECT_EQ(watch_of("stats --watch").count, std::nullopt);
+  EXPECT_EQ(watch_of("stats --watch").socket_path, "/run/steelyard/steelyard.sock");
+  const WatchCommand full = watch_of("stats --watch 5 --count 3 --json --socket /tmp/a");
+  EXPECT_EQ(full.interval, std::chrono::seconds(5));
+  EXPECT_EQ(full.count, 3U);
+  EXPECT_TRUE(full.json);
+  EXPECT_EQ(full.socket_path, "/tmp/a");
+  EXPECT_EQ(watch_of("stats --watch --json").interval, std::chrono::seconds(1));
+}
+
+TEST(CommandLine, ReadsTop) {
+  const auto plain = parse("top");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(std::get<TopCommand>(*plain).interval, std::chrono::seconds(1));
+  EXPECT_EQ(std::get<TopCommand>(*plain).sort, SortKey::bits);
+  const auto full = parse("top --interval 5 --sort connections --count 3 --socket /tmp/a");
+  ASSERT_TRUE(full) << full.error().text;
+  EXPECT_EQ(std::get<TopCommand>(*full).interval, std::chrono::seconds(5));
+  EXPECT_EQ(std::get<TopCommand>(*full).sort, SortKey::connections);
+  EXPECT_EQ(std::get<TopCommand>(*full).count, 3U);
+  EXPECT_EQ(std::get<TopCommand>(*full).socket_path, "/tmp/a");
+}
+
 TEST(CommandLine, PrintsTheVersion) {
   const Message message = message_of("--version");
   EXPECT_EQ(message.code, 0);
@@ -99,8 +128,8 @@ TEST(CommandLine, PrintsTheVersion) {
 
 TEST(CommandLine, HasHelpWithExamplesForEveryCommand) {
   for (const char* command :
-       {"", "run", "check", "status", "stats", "reload", "server", "server enable", "server disable", "server weight",
-        "server drain", "flows", "flows list", "flows count", "flows clear"}) {
+       {"", "run", "check", "status", "stats", "top", "reload", "server", "server enable", "server disable",
+        "server weight", "server drain", "flows", "flows list", "flows count", "flows clear"}) {
     const Message message = message_of(std::string(command) + " --help");
     EXPECT_EQ(message.code, 0) << command;
     EXPECT_THAT(message.text, AllOf(HasSubstr("Usage: steelyard"), HasSubstr("Examples:\n"),
@@ -115,7 +144,7 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
     const char* command;
     const char* words;
   } cases[] = {
-      {"", "steelyard: ", "run, check, status, stats, reload, server, flows"},
+      {"", "steelyard: ", "run, check, status, stats, top, reload, server, flows"},
       {"statsu", "steelyard: ", "there is no command `statsu`; commands are run, check"},
       {"--bogus", "steelyard: ", ""},
       {"server", "steelyard server: ", "enable, disable, weight, drain"},
@@ -132,6 +161,10 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
       {"flows list --client nobody", "steelyard flows list: ", "`nobody` is not an IPv4 or IPv6 address"},
       {"flows list --limit 0", "steelyard flows list: ", "from 1 to 100000"},
       {"flows count --limit 5", "steelyard flows count: ", "--limit"},
+      {"stats --watch 0", "steelyard stats: ", "`0` is not a whole number from 1 to 3600"},
+      {"stats --count 3", "steelyard stats: ", "--count requires --watch"},
+      {"top --sort bit", "steelyard top: ", "`bit` is none of bits, packets, connections, active, name"},
+      {"top --interval 0", "steelyard top: ", "from 1 to 3600"},
       {"run", "steelyard run: ", "--config is required"},
       {"check", "steelyard check: ", "--config is required"},
       {"status --socket", "steelyard status: ", "--socket"},

@@ -54,5 +54,17 @@ TEST(Fields, WritesDurationsInTwoUnits) {
   EXPECT_EQ(duration(86'400 * 12 + 3'600), "12d01h");
 }
 
+TEST(Fields, WritesRatesWithATenthOnlyWhereItSaysSomething) {
+  const boost::json::object rates{{"none", 0.0},  {"little", 0.01}, {"few", 3.96},
+                                  {"some", 9.96}, {"many", 17.4},   {"most", 12345678.9}};
+  EXPECT_EQ(per_second(rates, "none"), "0");
+  EXPECT_EQ(per_second(rates, "little"), "0.1");
+  EXPECT_EQ(per_second(rates, "few"), "4.0");
+  EXPECT_EQ(per_second(rates, "some"), "10");
+  EXPECT_EQ(per_second(rates, "many"), "17");
+  EXPECT_EQ(per_second(rates, "most"), "12345679");
+  EXPECT_EQ(per_second(rates, "absent"), "-");
+}
+
 }  // namespace
 }  // namespace steelyard::control::cli
