@@ -91,9 +91,15 @@ class Call {
   }
 
   [[nodiscard]] tl::expected<std::string, AdminError> receive_line() {
-    std::string line;
     std::array<char, 65'536> buffer;
-    while (line.size() <= longest_answer) {
+    while (received_.size() <= longest_answer) {
+      if (const std::size_t end = received_.find('\n', searched_); end != std::string::npos) {
+        std::string line = received_.substr(0, end);
+        received_.erase(0, end + 1);
+        searched_ = 0;
+        return line;
+      }
+      searched_ = received_.size();
       if (!wait_for(POLLIN)) {
         if (interrupted_) {
           return tl::unexpected(AdminError{AdminError::Kind::interrupted, "interrupted"});
@@ -108,24 +114,30 @@ class Call {
       if (length <= 0) {
         return unreachable("steelyard closed the connection without a complete answer; its log may say why");
       }
-      const std::string_view piece(buffer.data(), static_cast<std::size_t>(length));
-      const std::size_t end = piece.find('\n');
-      line += piece.substr(0, end);
-      if (end != std::string_view::npos) {
-        return line;
-      }
+      received_.append(buffer.data(), static_cast<std::size_t>(length));
     }
     return unreachable("the answer is too long; ask for less");
+  }
+
+  // A stream has a time of its own.
+  void wait_for_ever() { deadline_ = Clock::time_point::max(); }
+  // Tells the other end that no more is wanted, and gives it time to end.
+  void stop() {
+    interrupt_ = -1;
+    interrupted_ = false;
+    deadline_ = Clock::now() + timeout_;
+    ::shutdown(socket_.get(), SHUT_WR);
   }
 
  private:
   // False: the deadline has passed, or the caller interrupts.
   [[nodiscard]] bool wait_for(short events) {
     for (;;) {
-      const auto left = std::chrono::ceil<milliseconds>(deadline_ - Clock::now());
-      if (left.count() <= 0) {
+      const auto now = Clock::now();
+      if (deadline_ <= now) {
         return false;
       }
+      const auto left = std::chrono::ceil<milliseconds>(deadline_ - now);
       std::array<pollfd, 2> watched{pollfd{socket_.get(), events, 0}, pollfd{interrupt_, POLLIN, 0}};
       const auto limit = static_cast<int>(std::min<milliseconds::rep>(left.count(), 1'000'000));
       if (::poll(watched.data(), watched.size(), limit) > 0) {
@@ -141,6 +153,8 @@ class Call {
   bool interrupted_ = false;
   Clock::time_point deadline_;
   FileDescriptor socket_;
+  std::string received_;
+  std::size_t searched_ = 0;  // no newline before this place
 };
 
 tl::expected<boost::json::value, AdminError> result_of(const std::string& line) {
@@ -163,16 +177,43 @@ tl::expected<boost::json::value, AdminError> result_of(const std::string& line) 
 }  // namespace
 
 tl::expected<boost::json::value, AdminError> AdminClient::call(const boost::json::object& request) const {
+  return stream(request, {});
+}
+
+tl::expected<boost::json::value, AdminError> AdminClient::stream(const boost::json::object& request,
+                                                                 const Take& take) const {
   Call call(path_, timeout_, interrupt_);
   if (const int error = call.connect(); error != 0) {
     return tl::unexpected(no_connection(path_, error));
   }
   call.send(boost::json::serialize(request) + '\n');
-  const auto line = call.receive_line();
-  if (!line) {
-    return tl::unexpected(line.error());
+  const auto answer = call.receive_line();
+  if (!answer) {
+    return tl::unexpected(answer.error());
   }
-  return result_of(*line);
+  auto result = result_of(*answer);
+  if (!result || !take) {
+    return result;
+  }
+  call.wait_for_ever();
+  for (;;) {
+    const auto line = call.receive_line();
+    if (!line && line.error().kind == AdminError::Kind::interrupted) {
+      call.stop();
+      continue;
+    }
+    if (!line) {
+      return tl::unexpected(line.error());
+    }
+    boost::json::error_code error;
+    const boost::json::value parsed = boost::json::parse(*line, error);
+    if (error || !parsed.is_object()) {
+      return unreachable("a line of the answer is not steelyard's; are this program and the process of one version?");
+    }
+    if (!take(parsed.get_object()) || parsed.get_object().contains("end")) {
+      return result;
+    }
+  }
 }
 
 }  // namespace steelyard::control

@@ -1,10 +1,11 @@
-// The other end of the admin socket: one request, one answer, blocking with a time limit. For command-line programs.
+// The other end of the admin socket: one request, one answer or a stream of lines, blocking. For command-line programs.
 #pragma once
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <tl/expected.hpp>
 
@@ -29,6 +30,12 @@ class AdminClient {
 
   // The "result" of the answer. Opens a connection of its own; any thread.
   [[nodiscard]] tl::expected<boost::json::value, AdminError> call(const boost::json::object& request) const;
+
+  // The same, and then the lines that follow: take(line) for each, until the stream has ended or take() returns false.
+  // An interruption stops the stream, and what it says at its end is still taken; a second one is the caller's to heed.
+  using Take = std::function<bool(const boost::json::object& line)>;
+  [[nodiscard]] tl::expected<boost::json::value, AdminError> stream(const boost::json::object& request,
+                                                                    const Take& take) const;
 
  private:
   std::string path_;

@@ -66,7 +66,21 @@ class AdminServer::Connection : public std::enable_shared_from_this<Connection> 
     take_line();
   }
 
+  // The first reply to the request at hand counts; all others are late or double.
+  void reply(std::uint64_t number, boost::json::value value, std::unique_ptr<AdminStream> stream = nullptr) {
+    if (number != awaited_ || !socket_.is_open()) {
+      return;
+    }
+    awaited_ = 0;
+    stream_ = std::move(stream);
+    if (stream_) {
+      hear_the_end();
+    }
+    answer(std::move(value));
+  }
+
   void close() {
+    stream_.reset();
     ++round_;
     error_code ignored;
     deadline_.cancel(ignored);
@@ -128,23 +142,10 @@ class AdminServer::Connection : public std::enable_shared_from_this<Connection> 
       self.reply(self.requests_, refusal("no answer in time; `steelyard status` and the log may say what is stuck"));
     });
     try {
-      core_->handler(std::move(*request), [weak = weak_from_this(), number = requests_](boost::json::value value) {
-        if (const auto self = weak.lock()) {
-          self->reply(number, std::move(value));
-        }
-      });
+      core_->handler(std::move(*request), Reply(weak_from_this(), requests_));
     } catch (const std::exception& error) {
       reply(requests_, refusal(std::string("internal error: ") + error.what()));
     }
-  }
-
-  // The first reply to the request at hand counts; all others are late or double.
-  void reply(std::uint64_t number, boost::json::value value) {
-    if (number != awaited_ || !socket_.is_open()) {
-      return;
-    }
-    awaited_ = 0;
-    answer(std::move(value));
   }
 
   void answer(boost::json::value value) {
@@ -169,11 +170,35 @@ class AdminServer::Connection : public std::enable_shared_from_this<Connection> 
                           self->close();
                         } else if (self->serializer_.done()) {
                           self->answer_ = nullptr;
-                          self->next_request();
+                          self->stream_ ? self->next_line() : self->next_request();
                         } else {
                           self->write_piece();
                         }
                       });
+  }
+
+  void next_line() {
+    if (auto line = stream_->next()) {
+      answer(std::move(*line));
+    } else if (stream_->ended()) {
+      close();
+    } else {
+      set_deadline(core_->limits.stream_pause, [](Connection& self) { self.next_line(); });
+    }
+  }
+
+  // During a stream nothing is asked: whatever comes, or the end of the client's side, is its end.
+  void hear_the_end() {
+    socket_.async_read_some(asio::buffer(input_), [self = shared_from_this()](const error_code& error, std::size_t) {
+      if (!self->socket_.is_open() || !self->stream_) {
+        return;
+      }
+      if (error && error != asio::error::eof) {
+        self->close();
+      } else {
+        self->stream_->stop();
+      }
+    });
   }
 
   using Output = std::array<char, write_bytes + 1>;  // and a newline
@@ -185,12 +210,25 @@ class AdminServer::Connection : public std::enable_shared_from_this<Connection> 
   LineReader lines_;
   std::array<char, read_bytes> input_{};
   std::unique_ptr<Output> output_ = std::make_unique<Output>();
+  std::unique_ptr<AdminStream> stream_;
   boost::json::value answer_;
   boost::json::serializer serializer_;
   std::uint64_t requests_ = 0;
   std::uint64_t awaited_ = 0;  // number of the request that waits for its reply; 0: none does
   bool closing_ = false;       // after this answer
 };
+
+void AdminServer::Reply::operator()(boost::json::value answer) const {
+  if (const auto connection = connection_.lock()) {
+    connection->reply(number_, std::move(answer));
+  }
+}
+
+void AdminServer::Reply::stream(boost::json::value answer, std::unique_ptr<AdminStream> lines) const {
+  if (const auto connection = connection_.lock()) {
+    connection->reply(number_, std::move(answer), std::move(lines));
+  }
+}
 
 void AdminServer::Core::accept() {
   acceptor.async_accept([self = shared_from_this()](const error_code& error, Protocol::socket socket) {

@@ -1,6 +1,7 @@
 // The admin socket: a Unix stream socket (mode 0600) that takes one JSON object per line and answers each with one
-// line, in order. Must never block the io_context's thread, whatever a client does: reads and writes are asynchronous,
-// long answers are serialised piece by piece, and lines, connections and waiting are limited.
+// line, in order, or with a stream of lines. Must never block the io_context's thread, whatever a client does: reads
+// and writes are asynchronous, long answers are serialised piece by piece, and lines, connections and waiting are
+// limited.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -8,9 +9,12 @@
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+
+#include "control/admin/admin_stream.h"
 
 namespace steelyard::control {
 
@@ -21,14 +25,33 @@ struct AdminLimits {
   std::chrono::milliseconds idle{30'000};
   // For the handler to reply; then the client is told. A worker that stalls must not use up the connections.
   std::chrono::milliseconds answer{60'000};
+  // How soon a stream that had nothing to say is asked again.
+  std::chrono::milliseconds stream_pause{20};
 };
 
 // Lives on the io_context's thread; the io_context must outlive it.
 class AdminServer {
  public:
+  class Connection;
+
   // To be called once, at once or later, on the io_context's thread: {"ok":true,"result":...} or
   // {"ok":false,"error":"..."}. May be called after the client or the server has gone: nothing happens then.
-  using Reply = std::function<void(boost::json::value answer)>;
+  class Reply {
+   public:
+    Reply() = default;  // to no request
+    explicit operator bool() const { return number_ != 0; }
+    void operator()(boost::json::value answer) const;
+    // The answer, and after it the stream's lines, until it has ended; the connection ends with it. The client stops it
+    // by closing its side.
+    void stream(boost::json::value answer, std::unique_ptr<AdminStream> lines) const;
+
+   private:
+    friend class Connection;
+    Reply(std::weak_ptr<Connection> connection, std::uint64_t number)
+        : connection_(std::move(connection)), number_(number) {}
+    std::weak_ptr<Connection> connection_;
+    std::uint64_t number_ = 0;
+  };
   using Handler = std::function<void(boost::json::object request, Reply reply)>;
 
   // Makes missing folders of `path` (0755), takes the place of the socket of a process that has died, and listens.
@@ -44,7 +67,6 @@ class AdminServer {
   [[nodiscard]] std::size_t connections() const;
 
  private:
-  class Connection;
   struct Core;
 
   std::shared_ptr<Core> core_;

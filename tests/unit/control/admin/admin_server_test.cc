@@ -206,7 +206,7 @@ TEST_F(AdminServerTest, ClosesConnectionsAndRemovesTheSocketAtItsEndAndIgnoresLa
   RunningServer server(path_, [&kept](const json::object&, const AdminServer::Reply& reply) { kept = reply; });
   RawClient client(path_);
   ASSERT_TRUE(client.send("{}\n"));
-  while (server.on_thread([&kept] { return kept == nullptr; })) {
+  while (server.on_thread([&kept] { return !kept; })) {
     std::this_thread::yield();
   }
   server.destroy_server();
