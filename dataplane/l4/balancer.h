@@ -257,6 +257,20 @@ class Balancer {
   // bandwidth.cc. When a listener's limit is new: a walk as above, after which its flows keep the limit.
   [[nodiscard]] std::optional<std::uint64_t> forget_hops_of_limited(std::uint64_t cursor, std::size_t budget);
 
+  // The flow of packets with this tuple, and the side that they come from; for who watches, it changes nothing.
+  struct FoundFlow {
+    FlowRecord flow;
+    Side from;
+  };
+  template <class Family>
+  [[nodiscard]] std::optional<FoundFlow> find_flow(const packet::Tuple<Family>& tuple) const {
+    const auto found = table<Family>().find(tuple, table<Family>().hash_of(tuple));
+    if (!found) {
+      return std::nullopt;
+    }
+    return FoundFlow{record_of(table<Family>()[found->flow]), found->side};
+  }
+
   [[nodiscard]] const BalancerCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t flows() const { return v4_.size() + v6_.size(); }
   // The worker that owns a client's flows.
@@ -470,6 +484,21 @@ class Balancer {
   // Where packets of the flow to one of its sides are sent to: not what they bear in `dr` and `tunnel`.
   template <class Family>
   [[nodiscard]] service::Address way_to(const Flow<Family>& flow, Side side) const;
+  template <class Family>
+  [[nodiscard]] FlowRecord record_of(const Flow<Family>& flow) const {
+    return {to_service(flow.client),
+            to_service(flow.vip),
+            to_service(flow.local),
+            way_to(flow, Side::server),
+            __builtin_bswap16(flow.client_port),
+            __builtin_bswap16(flow.vip_port),
+            __builtin_bswap16(flow.local_port),
+            __builtin_bswap16(flow.server_port),
+            flow.listener,
+            flow.state(),
+            flow.mode(),
+            static_cast<std::uint32_t>(elapsed(tick_, flow.last_seen) / Tick::per_second)};
+  }
   // pass_on(), and into the tunnel where there is one.
   template <class Family>
   [[nodiscard]] Verdict send_on(const packet::PacketView& view, const Flow<Family>& flow, Side from,
@@ -532,11 +561,7 @@ std::optional<std::uint64_t> Balancer::walk(const FlowFilter& filter, std::uint6
       if (flow.state() == FlowState::free || !filter.matches(flow, way_to(flow, Side::server))) {
         continue;
       }
-      visit(FlowRecord{to_service(flow.client), to_service(flow.vip), to_service(flow.local),
-                       way_to(flow, Side::server), __builtin_bswap16(flow.client_port),
-                       __builtin_bswap16(flow.vip_port), __builtin_bswap16(flow.local_port),
-                       __builtin_bswap16(flow.server_port), flow.listener, flow.state(), flow.mode(),
-                       static_cast<std::uint32_t>(elapsed(tick_, flow.last_seen) / Tick::per_second)});
+      visit(record_of(flow));
     }
     return at < flows.walk_end() ? std::optional(base + at) : std::nullopt;
   };

@@ -254,6 +254,13 @@ void Worker::look_up_and_forward(std::span<rte_mbuf*> packets, std::uint16_t lin
 }
 
 void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
+  if (taps_ != nullptr) [[unlikely]] {
+    return receive_watched(packets, link);
+  }
+  receive_burst(packets, link);
+}
+
+void Worker::receive_burst(std::span<rte_mbuf*> packets, std::uint16_t link) {
   stages_.enter(Stage::parse);
   for (rte_mbuf* packet : packets) {
     rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
@@ -401,6 +408,9 @@ void Worker::flush(std::uint16_t link) {
   const Stage before = stages_.enter(Stage::transmit);
   const std::span packets = std::span(buffer.packets).first(buffer.count);
   buffer.count = 0;
+  if (taps_ != nullptr && !relaying_) [[unlikely]] {
+    watch_sent(packets, link);
+  }
   if (!links_[link].has_queue) {
     for (rte_mbuf* packet : packets) {
       if (links_[link].relay->push(packet)) {

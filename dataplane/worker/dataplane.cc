@@ -385,6 +385,7 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   setup.generate = &pools_[worker].generate;
   setup.local_addresses = settings.local_addresses;
   setup.published = &published_;
+  setup.taps = &published_taps_;
   setup.rcu = rcu_.get();
   setup.clock = &clock_;
   setup.fragments.held = held_fragments(settings.packet_buffers, worker_count_);
@@ -533,7 +534,19 @@ void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
   reclaim();
 }
 
+void Dataplane::publish_taps(std::shared_ptr<const Taps> taps) {
+  std::shared_ptr<const Taps> old = std::exchange(taps_, std::move(taps));
+  published_taps_.store(taps_.get(), std::memory_order_release);
+  if (old) {
+    retired_taps_.push_back({std::move(old), rte_rcu_qsbr_start(rcu_.get())});
+  }
+  reclaim();
+}
+
 void Dataplane::reclaim() {
+  while (!retired_taps_.empty() && rte_rcu_qsbr_check(rcu_.get(), retired_taps_.front().token, false) == 1) {
+    retired_taps_.pop_front();
+  }
   while (!retired_.empty() && rte_rcu_qsbr_check(rcu_.get(), retired_.front().token, false) == 1) {
     adoption_ns_ = clock_.now_ns() - retired_.front().published_at;
     retired_.pop_front();

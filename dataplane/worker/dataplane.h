@@ -89,6 +89,9 @@ class Dataplane {
 
   // Swaps the configuration of all workers. The old one is kept until every worker has let go of it.
   void publish(std::shared_ptr<const service::Snapshot> snapshot);
+  // What workers let administrators watch from their next turn on; null: nothing. The old set is kept until every
+  // worker has let go of it.
+  void publish_taps(std::shared_ptr<const Taps> taps);
   // Frees what nobody reads any more. Call it every few milliseconds.
   void reclaim();
   // How long the latest publication took until every worker had let go of the one before: an upper bound, as fine as
@@ -162,6 +165,13 @@ class Dataplane {
     std::uint64_t published_at;
   };
   std::deque<Retired> retired_;
+  std::shared_ptr<const Taps> taps_;
+  std::atomic<const Taps*> published_taps_{nullptr};
+  struct RetiredTaps {
+    std::shared_ptr<const Taps> taps;
+    std::uint64_t token;
+  };
+  std::deque<RetiredTaps> retired_taps_;
   std::uint64_t adoption_ns_ = 0;
   struct FreeAligned {
     void operator()(void* memory) const;

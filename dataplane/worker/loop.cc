@@ -35,6 +35,7 @@ Worker::Worker(WorkerSetup setup)
       own_addresses_(setup.own_addresses),
       local_addresses_(setup.local_addresses),
       published_(setup.published),
+      published_taps_(setup.taps),
       rcu_(setup.rcu),
       clock_(setup.clock),
       echo_limit_(echo_replies_per_second, echo_replies_per_second / 10),
@@ -131,6 +132,7 @@ void Worker::keep_time() {
 
 // Takes over what control has published. The old snapshot is let go of at the next quiescent state.
 void Worker::adopt_snapshot() {
+  taps_ = published_taps_ != nullptr ? published_taps_->load(std::memory_order_acquire) : nullptr;
   const service::Snapshot* published = published_->load(std::memory_order_acquire);
   if (published == snapshot_) [[likely]] {
     return;
@@ -191,7 +193,7 @@ std::size_t Worker::receive_handed(std::span<rte_mbuf*> packets) {
       if (place + 1 < count) {
         rte_prefetch0(rte_pktmbuf_mtod(packets[place + 1], void*));
       }
-      handle_handed(packets[place]);
+      taps_ == nullptr ? handle_handed(packets[place]) : handle_handed_watched(packets[place]);
     }
     handled += count;
   }
@@ -214,6 +216,10 @@ std::size_t Worker::receive_from_kernel(std::uint16_t link) {
 std::size_t Worker::receive_relayed(std::uint16_t link) {
   std::size_t handled = 0;
   std::array<rte_mbuf*, burst_size> burst;
+  if (taps_ != nullptr) [[unlikely]] {
+    flush(link);  // what is ours is seen; what comes now its worker has seen
+    relaying_ = true;
+  }
   for (PacketRing* ring : links_[link].relays_in) {
     const unsigned count = ring->pop(burst);
     packets_.relayed_in.add(count);
@@ -221,6 +227,10 @@ std::size_t Worker::receive_relayed(std::uint16_t link) {
       transmit(burst[place], link);
     }
     handled += count;
+  }
+  if (relaying_) [[unlikely]] {
+    flush(link);
+    relaying_ = false;
   }
   return handled;
 }

@@ -21,6 +21,7 @@ struct PacketNote {
   std::uint8_t hops;  // hand-offs so far: a packet never circles
   std::uint16_t from;
   std::uint16_t port;
+  std::uint8_t copied;  // while somebody watches: bits of the taps that were shown it already
   std::uint32_t backend;
 };
 static_assert(sizeof(PacketNote) <= nic::packet_private_size);

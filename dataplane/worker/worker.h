@@ -9,6 +9,7 @@
 //   answers.cc what is not layer 4: ARP, ND, ICMP echo, the kernel
 //   fragments.cc pieces of datagrams, to the owners of their flows
 //   splitting.cc packets that are larger than the next link
+//   watch.cc   packets while an administrator traces or captures
 #pragma once
 
 #include <array>
@@ -33,6 +34,7 @@
 #include "dataplane/worker/packet_note.h"
 #include "dataplane/worker/ring.h"
 #include "dataplane/worker/stages.h"
+#include "dataplane/worker/tap.h"
 
 namespace steelyard::worker {
 
@@ -64,6 +66,7 @@ struct WorkerSetup {
   std::vector<service::Address> local_addresses;  // the full NAT pool: answered by ARP and ND like VIPs
   std::vector<neighbor::PortAddresses> neighbor_ports;
   const std::atomic<const service::Snapshot*>* published = nullptr;
+  const std::atomic<const Taps*>* taps = nullptr;  // null: nobody ever watches
   rte_rcu_qsbr* rcu = nullptr;
   const Clock* clock = nullptr;
   l4::FragmentLimits fragments;  // for each address family
@@ -169,6 +172,7 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   void finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link);
   void act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict);
   void act_on_received(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict, std::uint16_t link);
+  void receive_burst(std::span<rte_mbuf*> packets, std::uint16_t link);
   void handle_handed(rte_mbuf* packet);
   void forward(rte_mbuf* packet, neighbor::HopIndex hop);
   void forward_large(rte_mbuf* packet, neighbor::HopIndex hop, std::uint16_t mtu);
@@ -235,6 +239,22 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
     }
   }
 
+  // watch.cc
+  void receive_watched(std::span<rte_mbuf*> packets, std::uint16_t link);
+  void handle_handed_watched(rte_mbuf* packet);
+  void watch_sent(std::span<rte_mbuf*> packets, std::uint16_t link) const;
+  template <class Handle>
+  void observe(const packet::PacketView& view, const Passage& passage, unsigned wanted, bool handed_in,
+               Handle&& handle);
+  template <class Family>
+  [[nodiscard]] Passage passage_of(const packet::PacketView& view, bool sent) const;
+  [[nodiscard]] Passage passage_of(const packet::PacketView& view, bool sent) const;
+  void find_opened(bool is_v6, Passage& passage) const;
+  [[nodiscard]] unsigned wanted_by_taps(const Passage& passage) const;
+  [[nodiscard]] unsigned told_to_taps(unsigned wanted) const;
+  void copy_to_taps(unsigned wanted, rte_mbuf* packet, std::uint16_t link, bool outbound) const;
+  void copy_to(const Tap& tap, rte_mbuf* packet, std::uint16_t link, bool outbound) const;
+
   service::WorkerId id_;
   bool adaptive_;
   std::vector<PortLink> links_;
@@ -248,6 +268,9 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   service::AddressSet local_addresses_;
   const std::atomic<const service::Snapshot*>* published_;
   const service::Snapshot* snapshot_ = nullptr;
+  const std::atomic<const Taps*>* published_taps_;
+  const Taps* taps_ = nullptr;           // of this turn; null: nobody watches
+  bool relaying_ = false;                // what is sent now has been seen where it comes from
   const void* announced_for_ = nullptr;  // the set of VIPs that announced_ counts in; compared only
   rte_rcu_qsbr* rcu_;
   const Clock* clock_;

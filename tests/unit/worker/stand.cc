@@ -176,6 +176,7 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   setup.neighbor_ports = {{own_mac(wan), {{key("192.0.2.2"), 96 + 24}, {key("2001:db8:1::2"), 64}}},
                           {own_mac(lan), {{key("10.0.0.254"), 96 + 24}, {key("2001:db8:2::254"), 64}}}};
   setup.published = &published_;
+  setup.taps = &published_taps_;
   setup.clock = &clock_;
   setup.fragments.held = plan_.held_fragments;
   l4::BalancerSetup& balancer = setup.balancer;
@@ -252,7 +253,7 @@ void Stand::hand_over(const Frame& frame, std::uint16_t from, std::uint16_t to, 
   set_macs(addressed, own_mac(wan), gateway_mac);
   for (int number = 0; number < count; ++number) {
     rte_mbuf* packet = make_packet(addressed);
-    worker::note_of(packet) = {worker::PacketNote::Purpose::yours, hops, from, wan, 0};
+    worker::note_of(packet) = {worker::PacketNote::Purpose::yours, hops, from, wan, 0, 0};
     ASSERT_TRUE(hand_off_.at(from * plan_.workers + to)->push(packet));
   }
 }
@@ -350,6 +351,11 @@ void Stand::publish_vips(const std::vector<std::string>& vips) {
   next->vips = std::make_shared<service::AddressSet>(addresses);
   snapshots_.push_back(next);
   published_.store(snapshots_.back().get(), std::memory_order_release);
+}
+
+void Stand::watch(std::vector<std::shared_ptr<worker::Tap>> taps) {
+  taps_.push_back(std::make_unique<worker::Taps>(worker::Taps{std::move(taps)}));
+  published_taps_.store(taps_.back()->taps.empty() ? nullptr : taps_.back().get(), std::memory_order_release);
 }
 
 void Stand::take_servers_down() {

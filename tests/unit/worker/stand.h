@@ -74,6 +74,8 @@ class Stand {
 
   // The configuration changes: other VIPs are answered for.
   void publish_vips(const std::vector<std::string>& vips);
+  // An administrator watches, from the next turn on: these taps and no others.
+  void watch(std::vector<std::shared_ptr<worker::Tap>> taps);
   // The health checks find every server down.
   void take_servers_down();
 
@@ -137,6 +139,8 @@ class Stand {
   l4::PathMtuTable path_mtus_{key_};
   std::vector<std::shared_ptr<const service::Snapshot>> snapshots_;
   std::atomic<const service::Snapshot*> published_{nullptr};
+  std::vector<std::unique_ptr<worker::Taps>> taps_;  // all that were published; the last one is
+  std::atomic<const worker::Taps*> published_taps_{nullptr};
   std::chrono::nanoseconds now_ = 10s;
   worker::Clock clock_;
   std::uint64_t answers_ = 0;
