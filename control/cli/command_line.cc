@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <map>
 #include <optional>
 
 #include "control/version.h"
@@ -18,6 +19,8 @@ constexpr std::int64_t most_listed_flows = 100'000;
 constexpr std::int64_t longest_drain = 3'600;
 constexpr std::int64_t longest_interval = 3'600;
 constexpr std::int64_t most_pictures = 1'000'000'000;
+constexpr std::int64_t longest_watch = 3'600;
+constexpr std::int64_t most_packets = 1'000'000'000;
 
 // What options are read into; empty or absent: not given.
 struct Values {
@@ -32,6 +35,8 @@ struct Values {
   std::string interval;  // of a live view; empty: not given
   std::optional<std::int64_t> count;
   std::string sort;
+  std::map<std::string, std::optional<std::int64_t>> bounds;  // of a trace or a capture, by the request's names
+  std::string file;
 };
 
 CLI::Validator address() {
@@ -39,6 +44,14 @@ CLI::Validator address() {
             return service::Address::parse(text) ? std::string() : "`" + text + "` is not an IPv4 or IPv6 address";
           },
           "ADDRESS"};
+}
+
+CLI::Validator network() {
+  return {[](std::string& text) {
+            return service::Prefix::parse(text) ? std::string()
+                                                : "`" + text + "` is neither an address nor a network (ADDRESS/LENGTH)";
+          },
+          std::string()};
 }
 
 // CLI11's own Range reads numbers as double and so takes "1.5" for 1.
@@ -71,6 +84,7 @@ class CommandLine {
     add_process_commands();
     add_server_commands();
     add_flow_commands();
+    add_watching_commands();
   }
 
   [[nodiscard]] tl::expected<Command, Message> parse(std::vector<std::string> arguments) {
@@ -239,6 +253,45 @@ class CommandLine {
     add_flow_action(flows, "clear", "End flows; both sides of a TCP connection get a reset");
   }
 
+  // Whose packets, and for how long.
+  void add_packet_options(CLI::App& command) {
+    command.add_option("--client", values_.client, "Only packets from and to this client, or this network of clients")
+        ->type_name("ADDRESS[/LENGTH]")
+        ->check(network());
+    command.add_option("--listener", values_.listener, "Only packets of this listener")
+        ->type_name("LOAD_BALANCER[:PROTOCOL]:PORT");
+    command.add_option("--seconds", values_.bounds["seconds"], "End after this time, up to 3600 (default 60)")
+        ->type_name("N")
+        ->check(whole_number(1, longest_watch));
+    add_socket(command);
+  }
+  void add_watching_commands() {
+    CLI::App& trace = add_command(app_, "trace", "Show what happens to packets, one by one, as they come",
+                                  "  sudo steelyard trace --client 198.51.100.7\n"
+                                  "  sudo steelyard trace --client 198.51.100.0/24 --listener web:tcp:80 --seconds 10");
+    add_packet_options(trace);
+    trace.add_option("--count", values_.bounds["count"], "End after so many packets (default 100000)")
+        ->type_name("N")
+        ->check(whole_number(1, most_packets));
+    trace.add_flag("--json", values_.as_json, "Print each packet as a line of JSON");
+    CLI::App& capture =
+        add_command(app_, "capture", "Write packets to a pcapng file, as they come in and as they leave",
+                    "  sudo steelyard capture --listener web:tcp:80 -o web.pcapng\n"
+                    "  sudo steelyard capture --client 2001:db8::7 --packets 100 -o - | tcpdump -nr -");
+    add_packet_options(capture);
+    capture.add_option("-o,--output", values_.file, "File to write; - is standard output")
+        ->type_name("FILE")
+        ->required();
+    const auto bound = [&](const char* name, const char* help, std::int64_t most) {
+      capture.add_option("--" + std::string(name), values_.bounds[name], help)
+          ->type_name("N")
+          ->check(whole_number(1, most));
+    };
+    bound("packets", "End after so many packets (default 100000)", most_packets);
+    bound("bytes", "End when the file has about so many bytes (default 67108864)", 1LL << 40U);
+    bound("snaplen", "Bytes of each packet, up to 65535 (default)", 65'535);
+  }
+
   [[nodiscard]] bool is_command(const std::string& name) const {
     const auto commands = app_.get_subcommands([](const CLI::App*) { return true; });
     return std::ranges::any_of(commands, [&](const CLI::App* each) { return each->get_name() == name; });
@@ -300,6 +353,17 @@ class CommandLine {
     put("server", values_.server);
     put("client", values_.client);
     put("listener", values_.listener);
+    for (const auto& [bound, value] : values_.bounds) {
+      if (value) {
+        request[bound] = *value;
+      }
+    }
+    if (name == "trace") {
+      return TraceCommand{std::move(request), values_.run.socket_path, values_.as_json};
+    }
+    if (name == "capture") {
+      return CaptureCommand{std::move(request), values_.run.socket_path, values_.file};
+    }
     if (name == "flows" && request["action"] == "list") {
       request["limit"] = values_.number.value_or(100);
     } else if (values_.number) {

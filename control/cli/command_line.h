@@ -46,7 +46,20 @@ struct TopCommand {
   SortKey sort = SortKey::bits;
 };
 
-using Command = std::variant<RunCommand, CheckCommand, RequestCommand, WatchCommand, TopCommand>;
+struct TraceCommand {
+  boost::json::object request;
+  std::string socket_path;
+  bool json = false;
+};
+
+struct CaptureCommand {
+  boost::json::object request;
+  std::string socket_path;
+  std::string file;  // "-": stdout
+};
+
+using Command =
+    std::variant<RunCommand, CheckCommand, RequestCommand, WatchCommand, TopCommand, TraceCommand, CaptureCommand>;
 
 // There is nothing to do but to print: help or the version (code 0, to stdout), or what is wrong (code 2, to stderr).
 struct Message {

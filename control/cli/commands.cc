@@ -9,6 +9,7 @@
 #include "control/cli/fields.h"
 #include "control/cli/render.h"
 #include "control/cli/top.h"
+#include "control/cli/trace.h"
 #include "control/cli/watch.h"
 #include "control/config/diagnostic.h"
 #include "control/config/validate.h"
@@ -85,6 +86,14 @@ int execute(const WatchCommand& command, const Environment& environment) {
 
 int execute(const TopCommand& command, const Environment& environment) {
   return run_top(command, environment);
+}
+
+int execute(const TraceCommand& command, const Environment& environment) {
+  return run_trace(command, environment);
+}
+
+int execute(const CaptureCommand& command, const Environment& environment) {
+  return run_capture(command, environment);
 }
 
 int execute(const RunCommand& command, const Environment& environment) {

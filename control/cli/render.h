@@ -15,6 +15,9 @@ namespace steelyard::control::cli {
 [[nodiscard]] std::string render_stats(const boost::json::object& stats, const boost::json::object& rates = {});
 [[nodiscard]] std::string render_flows(const boost::json::object& result);
 
+// A line of a trace: a packet, or how many are lost. "worker 1*": another worker has handed it over.
+[[nodiscard]] std::string render_trace_line(const boost::json::object& line);
+
 // JSON with two spaces of indentation and a newline at the end.
 [[nodiscard]] std::string pretty(const boost::json::value& value);
 

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "control/runtime/report.h"
+#include "control/runtime/request_fields.h"
 #include "control/runtime/runtime.h"
 
 namespace steelyard::control {
@@ -14,28 +15,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::int64_t most_listed_flows = 100'000;
-
-json::value ok(json::value result) {
-  return json::object{{"ok", true}, {"result", std::move(result)}};
-}
-json::value refused(std::string message) {
-  return json::object{{"ok", false}, {"error", std::move(message)}};
-}
-
-std::string text_of(const json::object& request, std::string_view key) {
-  const json::value* value = request.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string{};
-}
-
-std::optional<std::int64_t> number_of(const json::object& request, std::string_view key) {
-  const json::value* value = request.if_contains(key);
-  if (value == nullptr || !value->is_number()) {
-    return std::nullopt;
-  }
-  boost::system::error_code error;
-  const auto number = value->to_number<std::int64_t>(error);
-  return error ? std::nullopt : std::optional(number);
-}
 
 // "10.0.0.1:80", "[2001:db8::1]:80"; a bare address has port 0.
 struct Endpoint {
@@ -105,19 +84,6 @@ std::string_view state_name(l4::FlowState state) {
   return "free";
 }
 
-// LB:PROTOCOL:PORT
-const ListenerPlan* find_listener(const Plan& plan, std::string_view text) {
-  for (const ListenerPlan& listener : plan.listeners) {
-    const config::LoadBalancer& balancer = plan.config->load_balancers[listener.balancer];
-    const config::Listener& settings = balancer.listeners[listener.listener];
-    if (text ==
-        balancer.name + ':' + std::string(config::to_string(settings.protocol)) + ':' + std::to_string(settings.port)) {
-      return &listener;
-    }
-  }
-  return nullptr;
-}
-
 // What an override came to; an earlier one of the weight stays.
 json::object in_force(const BackendPlan& server, std::uint64_t generation) {
   return {{"generation", generation},
@@ -129,20 +95,24 @@ json::object in_force(const BackendPlan& server, std::uint64_t generation) {
 
 }  // namespace
 
-void Runtime::handle(json::object request, Reply reply) {
+void Runtime::handle(json::object request, const AdminServer::Reply& reply) {
   const std::string command = text_of(request, "command");
   if (command == "status") {
     reply(ok(report::status(*this)));
   } else if (command == "stats") {
     reply(ok(report::stats(*this)));
   } else if (command == "reload") {
-    reload(std::move(reply));
+    reload(reply);
   } else if (command == "server") {
     handle_server(request, reply);
   } else if (command == "flows") {
     handle_flows(request, reply);
+  } else if (command == "trace") {
+    handle_trace(request, reply);
+  } else if (command == "capture") {
+    handle_capture(request, reply);
   } else {
-    reply(refused("unknown command '" + command + "'; known are status, stats, reload, server, flows"));
+    reply(refused("unknown command '" + command + "'; known are status, stats, reload, server, flows, trace, capture"));
   }
 }
 
@@ -252,11 +222,11 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
     }
   }
   if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
-    const ListenerPlan* found = find_listener(plan_, listener);
-    if (found == nullptr) {
-      return reply(refused("no listener '" + listener + "'; one is named LOAD_BALANCER:PROTOCOL:PORT"));
+    const auto found = find_listener(plan_, listener);
+    if (!found) {
+      return reply(refused(found.error()));
     }
-    filter.listener = found->id;
+    filter.listener = (*found)->id;
   }
   using Action = worker::FlowCommand::Action;
   if (action == "list") {

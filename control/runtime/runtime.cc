@@ -139,9 +139,9 @@ Runtime::~Runtime() = default;
 
 // Before any packet is answered; served once the process runs.
 void Runtime::open_doors() {
-  admin_ = std::make_unique<AdminServer>(io_, options_.socket_path, [this](boost::json::object request, Reply reply) {
-    handle(std::move(request), std::move(reply));
-  });
+  admin_ = std::make_unique<AdminServer>(
+      io_, options_.socket_path,
+      [this](boost::json::object request, const AdminServer::Reply& reply) { handle(std::move(request), reply); });
 }
 
 // Making the text takes time in proportion to the servers, and anybody may ask for it.
@@ -161,6 +161,9 @@ void Runtime::start_dataplane() {
     throw std::runtime_error(dataplane.error().message);
   }
   dataplane_ = std::move(*dataplane);
+  taps_ = std::make_unique<TapBoard>(dataplane_->workers(), [this](std::shared_ptr<const worker::Taps> taps) {
+    dataplane_->publish_taps(std::move(taps));
+  });
   heartbeats_.resize(dataplane_->workers());
   heartbeat_times_.assign(dataplane_->workers(), steady_clock::now());
   stalled_.resize(dataplane_->workers());

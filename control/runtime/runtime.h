@@ -24,6 +24,8 @@
 #include "control/runtime/flow_jobs.h"
 #include "control/runtime/health_report.h"
 #include "control/runtime/refusals.h"
+#include "control/runtime/tap_board.h"
+#include "control/runtime/trace_stream.h"
 #include "control/runtime/traffic.h"
 #include "dataplane/worker/dataplane.h"
 #include "healthcheck/asio_timers.h"
@@ -117,9 +119,15 @@ class Runtime {
   void stand_secondaries_down();
 
   // requests.cc
-  void handle(boost::json::object request, Reply reply);
+  void handle(boost::json::object request, const AdminServer::Reply& reply);
   void handle_server(const boost::json::object& request, const Reply& reply);
   void handle_flows(const boost::json::object& request, const Reply& reply);
+
+  // watch_requests.cc
+  void handle_trace(const boost::json::object& request, const AdminServer::Reply& reply);
+  void handle_capture(const boost::json::object& request, const AdminServer::Reply& reply);
+  [[nodiscard]] tl::expected<worker::TapFilter, std::string> tap_filter(const boost::json::object& request) const;
+  [[nodiscard]] WallClock wall_clock() const;
 
   RunOptions options_;
   report::Moment started_ = report::Moment::now();
@@ -136,6 +144,7 @@ class Runtime {
   // Workers may hold its commands: it goes after they have stopped.
   std::unique_ptr<FlowJobs> flow_jobs_;
   std::unique_ptr<worker::Dataplane> dataplane_;
+  std::unique_ptr<TapBoard> taps_;
   std::unique_ptr<healthcheck::AsioTimers> timers_;
   std::unique_ptr<healthcheck::SocketProber> prober_;
   std::unique_ptr<healthcheck::Checker> checker_;

@@ -120,6 +120,21 @@ TEST(CommandLine, ReadsTop) {
   EXPECT_EQ(std::get<TopCommand>(*full).socket_path, "/tmp/a");
 }
 
+TEST(CommandLine, MakesTheRequestsOfTracesAndCaptures) {
+  const auto trace =
+      parse("trace --client 198.51.100.0/24 --listener web:80 --seconds 5 --count 9 --json --socket /tmp/a");
+  ASSERT_TRUE(trace) << trace.error().text;
+  EXPECT_EQ(boost::json::serialize(std::get<TraceCommand>(*trace).request),
+            R"({"command":"trace","client":"198.51.100.0/24","listener":"web:80","count":9,"seconds":5})");
+  EXPECT_TRUE(std::get<TraceCommand>(*trace).json);
+  EXPECT_EQ(std::get<TraceCommand>(*trace).socket_path, "/tmp/a");
+  const auto capture = parse("capture --listener web:tcp:80 -o a.pcapng --packets 1 --bytes 2 --seconds 3 --snaplen 4");
+  ASSERT_TRUE(capture) << capture.error().text;
+  EXPECT_EQ(boost::json::serialize(std::get<CaptureCommand>(*capture).request),
+            R"({"command":"capture","listener":"web:tcp:80","bytes":2,"packets":1,"seconds":3,"snaplen":4})");
+  EXPECT_EQ(std::get<CaptureCommand>(*capture).file, "a.pcapng");
+}
+
 TEST(CommandLine, PrintsTheVersion) {
   const Message message = message_of("--version");
   EXPECT_EQ(message.code, 0);
@@ -129,7 +144,7 @@ TEST(CommandLine, PrintsTheVersion) {
 TEST(CommandLine, HasHelpWithExamplesForEveryCommand) {
   for (const char* command :
        {"", "run", "check", "status", "stats", "top", "reload", "server", "server enable", "server disable",
-        "server weight", "server drain", "flows", "flows list", "flows count", "flows clear"}) {
+        "server weight", "server drain", "flows", "flows list", "flows count", "flows clear", "trace", "capture"}) {
     const Message message = message_of(std::string(command) + " --help");
     EXPECT_EQ(message.code, 0) << command;
     EXPECT_THAT(message.text, AllOf(HasSubstr("Usage: steelyard"), HasSubstr("Examples:\n"),
@@ -144,7 +159,7 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
     const char* command;
     const char* words;
   } cases[] = {
-      {"", "steelyard: ", "run, check, status, stats, top, reload, server, flows"},
+      {"", "steelyard: ", "run, check, status, stats, top, reload, server, flows, trace, capture"},
       {"statsu", "steelyard: ", "there is no command `statsu`; commands are run, check"},
       {"--bogus", "steelyard: ", ""},
       {"server", "steelyard server: ", "enable, disable, weight, drain"},
@@ -165,6 +180,10 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
       {"stats --count 3", "steelyard stats: ", "--count requires --watch"},
       {"top --sort bit", "steelyard top: ", "`bit` is none of bits, packets, connections, active, name"},
       {"top --interval 0", "steelyard top: ", "from 1 to 3600"},
+      {"trace --client nobody", "steelyard trace: ", "`nobody` is neither an address nor a network"},
+      {"trace --client ::1 --seconds 3601", "steelyard trace: ", "from 1 to 3600"},
+      {"capture --listener web:80", "steelyard capture: ", "--output is required"},
+      {"capture -o a --snaplen 65536", "steelyard capture: ", "from 1 to 65535"},
       {"run", "steelyard run: ", "--config is required"},
       {"check", "steelyard check: ", "--config is required"},
       {"status --socket", "steelyard status: ", "--socket"},

@@ -1,0 +1,27 @@
+// What requests of the admin socket say, and the two shapes of an answer. Pure.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "control/runtime/builder.h"
+
+namespace steelyard::control {
+
+[[nodiscard]] boost::json::value ok(boost::json::value result);
+[[nodiscard]] boost::json::value refused(std::string message);
+
+// A member that is a string; else an empty one.
+[[nodiscard]] std::string text_of(const boost::json::object& request, std::string_view key);
+[[nodiscard]] std::optional<std::int64_t> number_of(const boost::json::object& request, std::string_view key);
+
+// The listener that LOAD_BALANCER:PROTOCOL:PORT names; LOAD_BALANCER:PORT will do where one protocol has the port. Or a
+// sentence for the administrator.
+[[nodiscard]] tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text);
+
+}  // namespace steelyard::control

@@ -1,0 +1,59 @@
+#include "control/runtime/request_fields.h"
+
+#include <gmock/gmock.h>
+
+namespace steelyard::control {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RequestFields, TellAbsentAndOddMembersFromGivenOnes) {
+  const boost::json::object request{{"text", "a"}, {"number", 7}, {"fraction", 1.5}, {"null", nullptr}};
+  EXPECT_EQ(text_of(request, "text"), "a");
+  EXPECT_EQ(text_of(request, "number"), "");
+  EXPECT_EQ(number_of(request, "number"), 7);
+  EXPECT_EQ(number_of(request, "text"), std::nullopt);
+  EXPECT_EQ(number_of(request, "fraction"), std::nullopt);
+  EXPECT_EQ(number_of(request, "absent"), std::nullopt);
+}
+
+class FindListener : public ::testing::Test {
+ protected:
+  FindListener() {
+    auto made = std::make_shared<config::Config>();
+    config::LoadBalancer balancer;
+    balancer.name = "web";
+    for (const auto& [protocol, port] : {std::pair{config::Protocol::tcp, 80}, std::pair{config::Protocol::tcp, 53},
+                                         std::pair{config::Protocol::udp, 53}}) {
+      config::Listener listener;
+      listener.protocol = protocol;
+      listener.port = static_cast<std::uint16_t>(port);
+      ListenerPlan plan;
+      plan.balancer = 0;
+      plan.listener = balancer.listeners.size();
+      plan_.listeners.push_back(plan);
+      balancer.listeners.push_back(listener);
+    }
+    made->load_balancers.push_back(balancer);
+    plan_.config = made;
+  }
+  // The place of what is found in the plan, or the words.
+  std::string find(std::string_view text) const {
+    const auto found = find_listener(plan_, text);
+    return found ? std::to_string(*found - plan_.listeners.data()) : found.error();
+  }
+
+  Plan plan_;
+};
+
+TEST_F(FindListener, TakesTheProtocolWhereItIsNeeded) {
+  EXPECT_EQ(find("web:tcp:80"), "0");
+  EXPECT_EQ(find("web:80"), "0");
+  EXPECT_EQ(find("web:udp:53"), "2");
+  EXPECT_THAT(find("web:53"), HasSubstr("is a TCP and a UDP listener"));
+  EXPECT_THAT(find("web:81"), HasSubstr("no listener 'web:81'"));
+  EXPECT_THAT(find("web"), HasSubstr("LOAD_BALANCER:PROTOCOL:PORT"));
+}
+
+}  // namespace
+}  // namespace steelyard::control
