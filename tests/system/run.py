@@ -1,13 +1,17 @@
 #!/usr/bin/python3
 """Runs the system tests (root; Debian's python3, standard library only) and prints `N passed, N failed` at the end.
 
-    tests/system/run.py [--filter REGEX] [--list] [--stop]
+    tests/system/run.py [--filter REGEX] [--list] [--stop] [--jobs N]
 
-Environment: STEELYARD (the binary), STEELYARD_TEST_SCALE (length of long tests), STEELYARD_TEST_PATIENCE (time limits),
+With N jobs, so many tests run beside each other, each in networks of its own. Environment: STEELYARD_TEST_JOBS, STEELYARD (the binary), STEELYARD_TEST_SCALE (length of long tests), STEELYARD_TEST_PATIENCE (time limits),
 STEELYARD_TEST_HUGEPAGES (off | auto | required).
 """
 
 import argparse
+import atexit
+import io
+import itertools
+import json
 import os
 import pathlib
 import re
@@ -24,6 +28,8 @@ from harness.shell import PATIENCE  # noqa: E402  (the path above comes first)
 
 # A test that hangs must not hang the whole run; the longest one takes about two minutes.
 LIMIT_SECONDS = 420
+# Tests of one class that a job takes at once: they share a network, which takes a while to make.
+CHUNK = 6
 
 
 class TestTimeout(BaseException):
@@ -50,6 +56,8 @@ class Report(unittest.TestResult):
         self.passed += not self._bad
         if self._bad:
             self._count_failure(test)
+        if isinstance(sys.stdout, Whole):
+            sys.stdout.emit()
 
     def _count_failure(self, test):
         self.failed += 1
@@ -93,11 +101,83 @@ def on_alarm(_number, _frame):
     raise TestTimeout("the test took too long")
 
 
+def run(tests, stop):
+    report = Report()
+    report.failfast = stop
+    unittest.TestSuite(tests).run(report)
+    return report
+
+
+class Whole:
+    """Standard output of one job: what is written appears at a flush and in one piece, so that jobs do not mix lines."""
+
+    def __init__(self, descriptor):
+        self._descriptor, self._text = descriptor, io.StringIO()
+
+    def write(self, text):
+        return self._text.write(text)
+
+    def flush(self):
+        pass
+
+    def emit(self):
+        os.write(self._descriptor, self._text.getvalue().encode())
+        self._text = io.StringIO()
+
+
+def chunks_of(tests):
+    for _, alike in itertools.groupby(tests, type):
+        alike = list(alike)
+        yield from (alike[first : first + CHUNK] for first in range(0, len(alike), CHUNK))
+
+
+def job(chunks, todo, done):
+    """Takes numbers of chunks from a pipe until it is empty, and writes what came of each into another."""
+    output = sys.stdout = Whole(sys.stdout.fileno())
+    while number := os.read(todo, 2):
+        report = run(chunks[int.from_bytes(number, "big")], False)
+        output.emit()
+        os.write(done, (json.dumps([report.passed, report.failed, report.failed_names]) + "\n").encode())
+
+
+def run_beside(tests, jobs):
+    """(passed, failed, names of those that failed)"""
+    chunks = list(chunks_of(tests))
+    todo, numbers = os.pipe()
+    results, done = os.pipe()
+    os.write(numbers, b"".join(number.to_bytes(2, "big") for number in range(len(chunks))))
+    os.close(numbers)
+    children = []
+    for _ in range(jobs):
+        child = os.fork()
+        if child == 0:
+            os.close(results)
+            try:
+                job(chunks, todo, done)
+            finally:
+                sys.stdout.emit()
+                atexit._run_exitfuncs()
+                os._exit(0)
+        children.append(child)
+    os.close(done)
+    signal.signal(signal.SIGTERM, lambda *_: [os.kill(child, signal.SIGTERM) for child in children])
+    with open(results, encoding="utf-8") as lines:
+        reports = [json.loads(line) for line in lines]
+    for child in children:
+        os.waitpid(child, 0)
+    passed, failed = sum(report[0] for report in reports), sum(report[1] for report in reports)
+    names = [name for report in reports for name in report[2]]
+    if len(reports) != len(chunks):
+        return passed, failed + 1, [*names, "a job ended before its tests"]
+    return passed, failed, names
+
+
 def main():
     parser = argparse.ArgumentParser(description="Steelyard's system tests")
     parser.add_argument("--filter", default="", help="only tests whose name matches this regular expression")
     parser.add_argument("--list", action="store_true", help="print the names and end")
-    parser.add_argument("--stop", action="store_true", help="end at the first failure")
+    parser.add_argument("--stop", action="store_true", help="end at the first failure; one job")
+    parser.add_argument("--jobs", type=int, default=int(os.environ.get("STEELYARD_TEST_JOBS", "1")))
     options = parser.parse_args()
     tests = [t for t in flatten(unittest.defaultTestLoader.discover(str(FOLDER))) if re.search(options.filter, name_of(t))]
     if options.list:
@@ -108,13 +188,15 @@ def main():
         return 2
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    report = Report()
-    report.failfast = options.stop
-    unittest.TestSuite(tests).run(report)
-    for name in report.failed_names:
+    if options.jobs > 1 and not options.stop:
+        passed, failed, names = run_beside(tests, options.jobs)
+    else:
+        report = run(tests, options.stop)
+        passed, failed, names = report.passed, report.failed, report.failed_names
+    for name in names:
         print(f"failed: {name}")
-    print(f"{report.passed} passed, {report.failed} failed", flush=True)
-    return 1 if report.failed or not report.passed else 0
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":
