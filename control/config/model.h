@@ -98,11 +98,20 @@ struct ExceptionInterface {
   friend bool operator==(const ExceptionInterface&, const ExceptionInterface&) = default;
 };
 
+// A port that is a VLAN of another one.
+struct Vlan {
+  std::string port;      // which has a device
+  std::uint16_t id = 0;  // 1..4094
+  Position at;
+  friend bool operator==(const Vlan&, const Vlan&) = default;
+};
+
 struct Port {
   std::string name;
-  std::string device;  // DPDK device string or PCI address
+  std::string device;  // DPDK device string or PCI address; empty: a VLAN
+  std::optional<Vlan> vlan;
   std::vector<PortAddress> addresses;
-  std::uint16_t mtu = 1500;  // 1280..9000
+  std::uint16_t mtu = 1500;  // 1280..9000; a VLAN's is that of its port, unless the file says else
   ExceptionInterface exception;
   Position at;
   friend bool operator==(const Port&, const Port&) = default;

@@ -90,15 +90,38 @@ void read_addresses(MapReader& map, Port& port) {
   }
 }
 
+Vlan read_vlan(const Node& node, Report& report) {
+  Vlan vlan;
+  MapReader map(node, "`vlan`", report);
+  vlan.at = map.at();
+  map.required_name("port", vlan.port);
+  if (const Node* id = map.require("id")) {
+    vlan.id = static_cast<std::uint16_t>(read_integer(*id, "`id`", {1, 4094}, report).value_or(0));
+  }
+  map.finish();
+  return vlan;
+}
+
+// 0 as the MTU of a VLAN: its port's.
 Port read_port(const Node& node, Report& report) {
   Port port;
   MapReader map(node, "a port", report);
   port.at = map.at();
   map.required_name("name", port.name);
-  if (const Node* device = map.require("device")) {
+  const Node* vlan = map.find("vlan");
+  if (vlan != nullptr) {
+    port.vlan = read_vlan(*vlan, report);
+    port.mtu = 0;
+  }
+  if (const Node* device = vlan == nullptr ? map.require("device") : map.find("device")) {
     const auto text = read_text(*device, "`device`", {1, 256}, is_device_character,
                                 "a DPDK device string or a PCI address, without spaces", report);
     port.device = text.value_or("");
+    if (vlan != nullptr) {
+      report.error(device->at,
+                   "a port has `device` and `vlan`; allowed: one of them, since a VLAN uses the device of "
+                   "the port that carries it");
+    }
   }
   read_addresses(map, port);
   const Node* mtu = map.find("mtu");
@@ -195,6 +218,12 @@ void read_network(MapReader& file, Config& config, Incomplete& incomplete) {
   }
   for (const Node& node : ports) {
     config.ports.push_back(read_port(node, report));
+  }
+  for (Port& port : config.ports) {
+    if (port.mtu == 0) {
+      const auto carrier = find_port(config, port.vlan->port);
+      port.mtu = carrier && config.ports[*carrier].mtu != 0 ? config.ports[*carrier].mtu : Port{}.mtu;
+    }
   }
   if (ports.empty() && report.errors() == errors_before_ports) {
     report.error(file.position_of("ports"), "the file has no ports; `ports` needs at least one");

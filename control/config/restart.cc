@@ -26,6 +26,7 @@ class Names {
 void compare_port(Names& names, const Port& running, const Port& wanted) {
   const std::string prefix = "ports[" + running.name + "].";
   names.compare(prefix + "device", running.device, wanted.device);
+  names.compare(prefix + "vlan", running.vlan, wanted.vlan);
   names.compare(prefix + "addresses", running.addresses, wanted.addresses);
   names.compare(prefix + "mtu", running.mtu, wanted.mtu);
   names.compare(prefix + "exception.enabled", running.exception.enabled, wanted.exception.enabled);

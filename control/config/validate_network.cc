@@ -46,6 +46,52 @@ void check_port_names(const Config& config, Report& report) {
   }
 }
 
+// `subject` names the object: "a route".
+void check_port_exists(const Config& config, const std::string& name, Position at, std::string_view subject,
+                       Report& report) {
+  if (find_port(config, name)) {
+    return;
+  }
+  std::string known;
+  for (const Port& port : config.ports) {
+    known += (known.empty() ? "" : ", ") + in_quotes(port.name);
+  }
+  report.error(at,
+               std::string(subject) + " names port " + in_quotes(name) + ", which does not exist; allowed: " + known);
+}
+
+void check_vlans(const Config& config, Report& report) {
+  std::map<std::pair<std::string_view, std::uint16_t>, Position> ids;
+  for (const Port& port : config.ports) {
+    if (!port.vlan) {
+      continue;
+    }
+    const Vlan& vlan = *port.vlan;
+    const auto place = find_port(config, vlan.port);
+    if (!place) {
+      report.error(vlan.at, "`vlan` names port " + in_quotes(vlan.port) +
+                                ", which does not exist; allowed: a port with a `device`");
+      continue;
+    }
+    const Port& carrier = config.ports[*place];
+    if (carrier.vlan) {
+      report.error(vlan.at, "`vlan` names port " + in_quotes(vlan.port) +
+                                ", which is a VLAN itself; allowed: a port with a `device`");
+      continue;
+    }
+    const auto [first, is_new] = ids.try_emplace({vlan.port, vlan.id}, vlan.at);
+    if (!is_new) {
+      report.error(vlan.at, "VLAN " + std::to_string(vlan.id) + " of port " + in_quotes(vlan.port) +
+                                " already stands in " + in_line(first->second) + "; each may stand once");
+    }
+    if (port.mtu > carrier.mtu) {
+      report.error(port.at, "`mtu` is " + std::to_string(port.mtu) + ", but port " + in_quotes(vlan.port) +
+                                ", which carries this VLAN, has " + std::to_string(carrier.mtu) + "; allowed: 1280.." +
+                                std::to_string(carrier.mtu));
+    }
+  }
+}
+
 void check_port_addresses(const Config& config, Report& report) {
   std::unordered_map<Address, Position> addresses;
   std::map<Prefix, const Port*> networks;
@@ -64,20 +110,6 @@ void check_port_addresses(const Config& config, Report& report) {
       }
     }
   }
-}
-
-// `subject` names the object: "a route".
-void check_port_exists(const Config& config, const std::string& name, Position at, std::string_view subject,
-                       Report& report) {
-  if (find_port(config, name)) {
-    return;
-  }
-  std::string known;
-  for (const Port& port : config.ports) {
-    known += (known.empty() ? "" : ", ") + in_quotes(port.name);
-  }
-  report.error(at,
-               std::string(subject) + " names port " + in_quotes(name) + ", which does not exist; allowed: " + known);
 }
 
 void check_routes(const Config& config, const Incomplete& incomplete, const std::unordered_set<Address>& port_addresses,
@@ -197,6 +229,9 @@ void check_network(const Config& config, const Incomplete& incomplete, Report& r
     }
   }
   check_port_names(config, report);
+  if (!incomplete.ports) {
+    check_vlans(config, report);
+  }
   check_port_addresses(config, report);
   check_routes(config, incomplete, port_addresses, connected, report);
   check_local_addresses(config, incomplete, port_addresses, connected, report);

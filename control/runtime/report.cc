@@ -133,13 +133,21 @@ json::object stages_to_json(const worker::StageMeter& stages) {
 }
 
 json::object port_to_json(const worker::Dataplane& dataplane, std::size_t place) {
-  const nic::Port& port = dataplane.port(place);
-  const nic::PortStatistics counted = port.statistics();
-  json::object object{{"name", port.report().name},           {"link_up", port.link().up},
-                      {"rx_packets", counted.rx_packets},     {"rx_bytes", counted.rx_bytes},
-                      {"tx_packets", counted.tx_packets},     {"tx_bytes", counted.tx_bytes},
-                      {"rx_missed", counted.rx_missed},       {"rx_errors", counted.rx_errors},
-                      {"rx_no_buffer", counted.rx_no_buffer}, {"tx_errors", counted.tx_errors}};
+  const nic::Port& device = dataplane.device(place);
+  json::object object{{"name", dataplane.port_name(place)}, {"link_up", device.link().up}};
+  if (const std::uint16_t vlan = dataplane.vlan(place); vlan != 0) {
+    object["vlan"] = vlan;  // its packets are counted where the device is
+  } else {
+    const nic::PortStatistics counted = device.statistics();
+    object["rx_packets"] = counted.rx_packets;
+    object["rx_bytes"] = counted.rx_bytes;
+    object["tx_packets"] = counted.tx_packets;
+    object["tx_bytes"] = counted.tx_bytes;
+    object["rx_missed"] = counted.rx_missed;
+    object["rx_errors"] = counted.rx_errors;
+    object["rx_no_buffer"] = counted.rx_no_buffer;
+    object["tx_errors"] = counted.tx_errors;
+  }
   if (const auto exception = dataplane.exception_counters(place)) {
     object["exception"] = json::object{{"to_kernel", exception->to_kernel},
                                        {"to_kernel_rate", exception->to_kernel_rate},

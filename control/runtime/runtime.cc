@@ -84,6 +84,9 @@ worker::DataplaneSettings settings_of(const config::Config& config, const RunOpt
     worker::PortPlan plan;
     plan.name = port.name;
     plan.device = port.device;
+    if (port.vlan) {
+      plan.vlan = worker::VlanPlan{config::find_port(config, port.vlan->port).value(), port.vlan->id};
+    }
     plan.mtu = port.mtu;
     for (const config::PortAddress& address : port.addresses) {
       plan.addresses.push_back(address.prefix);
@@ -235,6 +238,7 @@ void Runtime::tick() {
     check_deadlines();
     stand_secondaries_down();
     watch_workers();
+    watch_links();
     watch_addresses();
     tell_local_errors();
     if (!building_) {
@@ -252,6 +256,16 @@ void Runtime::tick() {
       tick();
     }
   });
+}
+
+void Runtime::watch_links() {
+  for (const auto& [port, link] : dataplane_->watch_links()) {
+    if (link.up) {
+      spdlog::warn("link is up port={} mbit={}", dataplane_->port_name(port), link.mbit);
+    } else {
+      spdlog::error("link is down port={}", dataplane_->port_name(port));
+    }
+  }
 }
 
 void Runtime::watch_workers() {
@@ -321,6 +335,11 @@ void Runtime::log_start_report() const {
     spdlog::info("port {}", nic::to_string(port));
     for (const std::string& note : port.notes) {
       spdlog::warn("port={} {}", port.name, note);
+    }
+  }
+  for (const config::Port& port : plan_.config->ports) {
+    if (port.vlan) {
+      spdlog::info("port port={} vlan={} of={} mtu={}", port.name, port.vlan->id, port.vlan->port, port.mtu);
     }
   }
   spdlog::info("workers count={} idle={}", dataplane_->workers(),

@@ -90,6 +90,7 @@ class Runtime {
   void on_signal(int signal);
   void tick();
   void watch_workers();
+  void watch_links();
   void watch_addresses();
   void tell_local_errors();
   void log_start_report() const;

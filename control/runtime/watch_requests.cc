@@ -116,7 +116,7 @@ void Runtime::handle_capture(const json::object& request, const AdminServer::Rep
                text_of(request, "listener"), *seconds, *packets, *bytes);
   std::vector<std::string> interfaces;
   for (std::size_t place = 0; place < dataplane_->ports(); ++place) {
-    interfaces.push_back(dataplane_->port(place).report().name);
+    interfaces.push_back(dataplane_->port_name(place));
   }
   const CaptureLimits limits{steady_clock::now() + std::chrono::seconds(*seconds), static_cast<std::uint64_t>(*packets),
                              static_cast<std::uint64_t>(*bytes)};

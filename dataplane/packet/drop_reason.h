@@ -14,6 +14,7 @@ enum class DropReason : std::uint8_t {
   // The frame itself.
   frame_too_short,
   ethertype_unsupported,
+  vlan_unknown,   // tagged for a VLAN that no port has, or tagged twice
   not_for_us,     // a unicast frame for another MAC address
   ip_header_bad,  // version, header length or total length impossible
   ip_checksum_bad,
@@ -76,6 +77,7 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
 [[nodiscard]] constexpr std::string_view name(DropReason reason) {
   constexpr std::array<std::string_view, drop_reasons> names{"frame_too_short",
                                                              "ethertype_unsupported",
+                                                             "vlan_unknown",
                                                              "not_for_us",
                                                              "ip_header_bad",
                                                              "ip_checksum_bad",

@@ -256,6 +256,9 @@ void parse(std::span<std::uint8_t> first_segment, std::size_t frame_length, Pars
       view.l3 = l3.data();
       view.l3_length = static_cast<std::uint16_t>(l3.size());
       return;
+    case ether_type_vlan:
+    case ether_type_service_vlan:
+      return drop(view, DropReason::vlan_unknown);  // a worker takes off what it knows
     default:
       return drop(view, DropReason::ethertype_unsupported);
   }

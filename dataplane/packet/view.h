@@ -13,6 +13,9 @@ namespace steelyard::packet {
 
 inline constexpr std::size_t ethernet_header_size = 14;
 inline constexpr std::uint16_t ether_type_arp = 0x0806;
+inline constexpr std::uint16_t ether_type_vlan = 0x8100;          // IEEE 802.1Q
+inline constexpr std::uint16_t ether_type_service_vlan = 0x88a8;  // 802.1ad, the outer one of two tags
+inline constexpr std::size_t vlan_tag_size = 4;
 inline constexpr std::uint8_t protocol_icmp = 1;
 inline constexpr std::uint8_t protocol_ipv4 = 4;  // an IPv4 packet inside
 inline constexpr std::uint8_t protocol_tcp = 6;

@@ -411,6 +411,11 @@ void Worker::flush(std::uint16_t link) {
   if (taps_ != nullptr && !relaying_) [[unlikely]] {
     watch_sent(packets, link);
   }
+  if (links_[link].vlan != 0) {
+    send_tagged(packets, link);
+    stages_.enter(before);
+    return;
+  }
   if (!links_[link].has_queue) {
     for (rte_mbuf* packet : packets) {
       if (links_[link].relay->push(packet)) {

@@ -148,6 +148,9 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
     return tl::unexpected(folder.error());
   }
   for (const PortPlan& port : settings.ports) {
+    if (port.vlan) {
+      continue;
+    }
     auto lock = nic::DeviceLock::acquire(settings.run_folder, port.device);
     if (!lock) {
       return tl::unexpected(lock.error());
@@ -229,6 +232,15 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
     pools_.push_back(std::move(*pools));
   }
   for (const PortPlan& plan : settings.ports) {
+    Link link;
+    link.name = plan.name;
+    link.device = devices_.size();
+    link.carrier = links_.size();
+    std::ranges::transform(plan.addresses, std::back_inserter(link.addresses), &service::Prefix::address);
+    links_.push_back(std::move(link));
+    if (plan.vlan) {
+      continue;
+    }
     nic::PortSettings port_settings;
     port_settings.name = plan.name;
     port_settings.device = plan.device;
@@ -238,9 +250,14 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
     if (!port) {
       return tl::unexpected(port.error());
     }
-    ports_.push_back(std::move(*port));
-    port_addresses_.emplace_back();
-    std::ranges::transform(plan.addresses, std::back_inserter(port_addresses_.back()), &service::Prefix::address);
+    devices_.push_back(std::move(*port));
+  }
+  for (std::size_t place = 0; place < links_.size(); ++place) {
+    if (const auto& vlan = settings.ports[place].vlan) {
+      links_[place].vlan = vlan->id;
+      links_[place].carrier = vlan->carrier;
+      links_[place].device = links_[vlan->carrier].device;
+    }
   }
   local_addresses_ = settings.local_addresses;
   return {};
@@ -248,8 +265,8 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
 
 nic::Result<void> Dataplane::open_exceptions(const DataplaneSettings& settings) {
   std::vector<nic::ExceptionAttachment> attachments;
-  exception_of_port_.resize(ports_.size());
-  for (std::size_t place = 0; place < ports_.size(); ++place) {
+  exception_of_port_.resize(links_.size());
+  for (std::size_t place = 0; place < links_.size(); ++place) {
     const PortPlan& plan = settings.ports[place];
     if (!plan.exception) {
       continue;
@@ -258,7 +275,7 @@ nic::Result<void> Dataplane::open_exceptions(const DataplaneSettings& settings) 
     exception.name = plan.exception->name;
     exception.network_namespace = plan.exception->network_namespace;
     exception.manage = plan.exception->manage;
-    exception.mac = ports_[place].mac();
+    exception.mac = device(place).mac();
     exception.mtu = plan.mtu;
     for (const service::Prefix& prefix : plan.addresses) {
       exception.addresses.push_back(prefix.to_string());
@@ -304,9 +321,10 @@ void Dataplane::make_rings() {
       hand_off_.push_back(from == to ? nullptr : ring("hand_off_", from, to, hand_off_ring_size));
     }
   }
-  for (std::size_t port = 0; port < ports_.size(); ++port) {
+  for (std::size_t device = 0; device < devices_.size(); ++device) {
     for (std::size_t from = 0; from < worker_count_; ++from) {
-      relays_.push_back(from < ports_[port].queue_pairs() ? nullptr : ring("relay_", port, from, relay_ring_size));
+      relays_.push_back(from < devices_[device].queue_pairs() ? nullptr
+                                                              : ring("relay_", device, from, relay_ring_size));
     }
   }
 }
@@ -348,28 +366,45 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   }
 }
 
+// How a worker receives and sends on a port.
+PortLink Dataplane::link_of(std::size_t worker, std::size_t place) const {
+  const Link& own = links_[place];
+  PortLink link;
+  link.port = &devices_[own.device];
+  std::ranges::copy(link.port->mac().addr_bytes, link.mac.begin());
+  link.vlan = own.vlan;
+  link.carrier = static_cast<std::uint16_t>(own.carrier);
+  if (own.vlan != 0) {
+    return link;
+  }
+  for (std::size_t other = 0; other < links_.size(); ++other) {
+    if (links_[other].vlan != 0 && links_[other].carrier == place) {
+      link.vlans.push_back({links_[other].vlan, static_cast<std::uint16_t>(other)});
+    }
+  }
+  link.has_queue = worker < link.port->queue_pairs();
+  // Workers without a queue send through worker 0, which every port has.
+  link.relay = relays_[own.device * worker_count_ + worker].get();
+  for (std::size_t from = 0; worker == 0 && from < worker_count_; ++from) {
+    if (PacketRing* ring = relays_[own.device * worker_count_ + from].get(); ring != nullptr) {
+      link.relays_in.push_back(ring);
+    }
+  }
+  return link;
+}
+
 WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& settings) {
   WorkerSetup setup;
   setup.id = {static_cast<std::uint16_t>(worker)};
   setup.adaptive = settings.adaptive;
-  for (std::size_t place = 0; place < ports_.size(); ++place) {
-    PortLink link;
-    link.port = &ports_[place];
+  for (std::size_t place = 0; place < links_.size(); ++place) {
+    PortLink link = link_of(worker, place);
     link.mtu = settings.ports[place].mtu;
-    std::ranges::copy(ports_[place].mac().addr_bytes, link.mac.begin());
-    link.has_queue = worker < ports_[place].queue_pairs();
-    // Workers without a queue send through worker 0, which every port has.
-    link.relay = relays_[place * worker_count_ + worker].get();
-    for (std::size_t from = 0; worker == 0 && from < worker_count_; ++from) {
-      if (PacketRing* ring = relays_[place * worker_count_ + from].get(); ring != nullptr) {
-        link.relays_in.push_back(ring);
-      }
-    }
     if (exception_of_port_[place]) {
       link.kernel = exception_thread_->channel(static_cast<std::uint16_t>(worker), *exception_of_port_[place]);
     }
     setup.links.push_back(std::move(link));
-    setup.neighbor_ports.push_back(neighbor_view(settings.ports[place], ports_[place]));
+    setup.neighbor_ports.push_back(neighbor_view(settings.ports[place], device(place)));
     setup.balancer.tunnel_ports.push_back({settings.ports[place].mtu, {}});
     for (const service::Prefix& prefix : settings.ports[place].addresses) {
       setup.own_addresses.push_back(prefix.address);
@@ -385,6 +420,7 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   setup.generate = &pools_[worker].generate;
   setup.local_addresses = settings.local_addresses;
   setup.published = &published_;
+  setup.links_came_up = &links_came_up_;
   setup.taps = &published_taps_;
   setup.rcu = rcu_.get();
   setup.clock = &clock_;
@@ -426,13 +462,13 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
 }
 
 nic::Result<void> Dataplane::launch() {
-  for (nic::Port& port : ports_) {
+  for (nic::Port& port : devices_) {
     if (auto started = port.start(); !started) {
       return started;
     }
   }
   join_groups();
-  for (const nic::Port& port : ports_) {
+  for (const nic::Port& port : devices_) {
     report_.ports.push_back(port.report());
   }
   launched_ = true;
@@ -458,11 +494,15 @@ nic::Result<void> Dataplane::launch() {
 // Every link may be asked for every VIP, so each port hears the groups of all.
 void Dataplane::join_groups() {
   joined_vips_ = current_->vips;
-  for (std::size_t place = 0; place < ports_.size(); ++place) {
-    std::vector<service::Address> addresses = port_addresses_[place];
-    std::ranges::copy(local_addresses_, std::back_inserter(addresses));
+  for (std::size_t device = 0; device < devices_.size(); ++device) {
+    std::vector<service::Address> addresses = local_addresses_;
     std::ranges::copy(joined_vips_->all(), std::back_inserter(addresses));
-    ports_[place].set_multicast_groups(multicast_groups(addresses, ports_[place].mac()));
+    for (const Link& link : links_) {
+      if (link.device == device) {
+        std::ranges::copy(link.addresses, std::back_inserter(addresses));
+      }
+    }
+    devices_[device].set_multicast_groups(multicast_groups(addresses, devices_[device].mac()));
   }
 }
 
@@ -473,7 +513,7 @@ void Dataplane::stop() {
       rte_eal_wait_lcore(nic::worker_lcore(static_cast<std::uint16_t>(worker)));
     }
   }
-  for (nic::Port& port : ports_) {
+  for (nic::Port& port : devices_) {
     port.stop();
   }
   std::array<rte_mbuf*, burst_size> burst;
@@ -486,7 +526,7 @@ void Dataplane::stop() {
   }
   workers_.clear();
   exception_thread_.reset();
-  ports_.clear();
+  devices_.clear();
 }
 
 std::optional<nic::ExceptionCounters> Dataplane::exception_counters(std::size_t port) const {
@@ -572,6 +612,24 @@ void Dataplane::set_limits() {
   std::ranges::sort(limits, {}, &ConnectionLimit::backend);
   permits_->set_limits(limits);
   bandwidth_->set_limits(bandwidths);
+}
+
+std::vector<Dataplane::LinkChange> Dataplane::watch_links() {
+  std::vector<LinkChange> changes;
+  for (std::size_t place = 0; place < links_.size(); ++place) {
+    if (links_[place].vlan != 0) {
+      continue;
+    }
+    const nic::LinkStatus now = device(place).link();
+    if (std::exchange(links_[place].was_up, now.up) == now.up) {
+      continue;
+    }
+    changes.push_back({place, now});
+    if (now.up) {
+      links_came_up_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  return changes;
 }
 
 void Dataplane::sum_connections() {

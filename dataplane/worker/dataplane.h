@@ -30,9 +30,16 @@ struct ExceptionPlan {
   bool manage = true;
 };
 
+// A port that is a VLAN of another one.
+struct VlanPlan {
+  std::size_t carrier = 0;  // the other port's place
+  std::uint16_t id = 0;     // 1..4094
+};
+
 struct PortPlan {
   std::string name;
-  std::string device;
+  std::string device;  // empty: a VLAN
+  std::optional<VlanPlan> vlan;
   std::uint16_t mtu = 1500;
   std::vector<service::Prefix> addresses;  // host bits are the address
   std::optional<ExceptionPlan> exception;  // none: no kernel-side interface
@@ -75,8 +82,13 @@ class Dataplane {
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] std::size_t workers() const { return workers_.size(); }
   [[nodiscard]] const Worker& worker(std::size_t place) const { return *workers_[place]; }
-  [[nodiscard]] std::size_t ports() const { return ports_.size(); }
-  [[nodiscard]] const nic::Port& port(std::size_t place) const { return ports_[place]; }
+  // Of the configuration, VLANs included.
+  [[nodiscard]] std::size_t ports() const { return links_.size(); }
+  [[nodiscard]] const std::string& port_name(std::size_t place) const { return links_[place].name; }
+  // The device that sends and receives for a port; one for all VLANs that it carries.
+  [[nodiscard]] const nic::Port& device(std::size_t place) const { return devices_[links_[place].device]; }
+  // The port's VLAN; 0: none.
+  [[nodiscard]] std::uint16_t vlan(std::size_t place) const { return links_[place].vlan; }
   // Of a port's exception interface; nothing when it has none.
   [[nodiscard]] std::optional<nic::ExceptionCounters> exception_counters(std::size_t port) const;
 
@@ -99,6 +111,15 @@ class Dataplane {
   [[nodiscard]] std::uint64_t adoption_ns() const { return adoption_ns_; }
   // Snapshots that wait to be freed.
   [[nodiscard]] std::size_t retired() const { return retired_.size(); }
+
+  // Looks at the devices' links. When one has come up, the workers announce the VIPs anew. Returns the ports whose link
+  // is another than at the last call, with what it is now; VLANs change with the port that carries them. Asks the
+  // driver: call it a few times a second.
+  struct LinkChange {
+    std::size_t port = 0;
+    nic::LinkStatus now;
+  };
+  [[nodiscard]] std::vector<LinkChange> watch_links();
 
   // Sums connection counts over workers, for wlc and for control, and moves what workers may use of limits to where it
   // is needed: permits of servers, bandwidth of listeners. Call it every 10 ms or more often.
@@ -124,6 +145,7 @@ class Dataplane {
   nic::Result<void> open_exceptions(const DataplaneSettings& settings);
   void make_rings();
   void make_workers(const DataplaneSettings& settings);
+  [[nodiscard]] PortLink link_of(std::size_t worker, std::size_t place) const;
   [[nodiscard]] WorkerSetup setup_of(std::size_t worker, const DataplaneSettings& settings);
   nic::Result<void> launch();
   void join_groups();
@@ -141,8 +163,17 @@ class Dataplane {
   std::vector<nic::DeviceLock> locks_;
   std::vector<nic::WorkerPools> pools_;
   std::optional<nic::MbufPool> exception_pool_;
-  std::vector<nic::Port> ports_;
-  std::vector<std::vector<service::Address>> port_addresses_;  // their own
+  struct Link {
+    std::string name;
+    std::size_t device = 0;
+    std::uint16_t vlan = 0;
+    std::size_t carrier = 0;  // its own place, unless it is a VLAN
+    bool was_up = true;       // watch_links()
+    std::vector<service::Address> addresses;
+  };
+  std::atomic<std::uint64_t> links_came_up_{0};
+  std::vector<Link> links_;  // the configuration's ports
+  std::vector<nic::Port> devices_;
   std::vector<service::Address> local_addresses_;
   std::shared_ptr<const service::AddressSet> joined_vips_;  // whose multicast groups the ports hear
   std::vector<std::optional<std::size_t>> exception_of_port_;
@@ -150,7 +181,7 @@ class Dataplane {
   std::vector<std::unique_ptr<PerWorker>> per_worker_;
   // [from * workers + to]
   std::vector<std::unique_ptr<PacketRing>> hand_off_;
-  // [port * workers + from]; null where `from` has a queue of the port
+  // [device * workers + from]; null where `from` has a queue of the port
   std::vector<std::unique_ptr<PacketRing>> relays_;
   std::vector<std::unique_ptr<l4::PersistenceTable>> persistence_;
   std::unique_ptr<l4::PathMtuTable> path_mtus_;

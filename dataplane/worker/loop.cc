@@ -38,6 +38,7 @@ Worker::Worker(WorkerSetup setup)
       published_taps_(setup.taps),
       rcu_(setup.rcu),
       clock_(setup.clock),
+      links_came_up_(setup.links_came_up),
       echo_limit_(echo_replies_per_second, echo_replies_per_second / 10),
       too_big_limit_(too_big_per_second, too_big_per_second / 10),
       neighbors_(std::move(setup.neighbor_ports), {}, setup.balancer.key, *this),
@@ -49,6 +50,13 @@ Worker::Worker(WorkerSetup setup)
       hash_key_(setup.balancer.key),
       fragments_v4_(setup.fragments, *this),
       fragments_v6_(setup.fragments, *this) {
+  for (const bool vlans : {true, false}) {
+    for (std::size_t link = 0; link < links_.size(); ++link) {
+      if ((links_[link].vlan != 0) == vlans) {
+        flush_order_.push_back(static_cast<std::uint16_t>(link));
+      }
+    }
+  }
   keep_time();
   adopt_snapshot();
 }
@@ -89,7 +97,11 @@ std::size_t Worker::turn() {
       const std::uint16_t count = links_[link].port->receive(id_.value, burst);
       if (count != 0) {
         packets_.received.add(count);
-        receive(std::span(burst).first(count), link);
+        if (links_[link].vlans.empty()) [[likely]] {
+          receive(std::span(burst).first(count), link);
+        } else {
+          receive_tagged(std::span(burst).first(count), link);
+        }
         stages_.enter(Stage::receive);
         handled += count;
       }
@@ -111,8 +123,8 @@ std::size_t Worker::turn() {
     announce();
   }
   work += serve_mailbox() ? 1 : 0;
-  for (std::size_t link = 0; link < links_.size(); ++link) {
-    flush(static_cast<std::uint16_t>(link));
+  for (const std::uint16_t link : flush_order_) {
+    flush(link);
   }
   packets_.waiting.set(static_cast<std::uint32_t>(neighbors_.waiting()) + fragments_v4_.held() + fragments_v6_.held());
   heartbeat_.add();
@@ -148,8 +160,14 @@ void Worker::adopt_snapshot() {
 }
 
 // Tells every link who has the VIPs and local addresses now, a few at a time (RFC 5227 section 3, RFC 4861 section
-// 7.2.6): after a failover the switches and routers must not wait for a timeout.
+// 7.2.6): after a failover, or when a cable is in another socket, the switches and routers must not wait for a timeout.
 void Worker::announce() {
+  if (links_came_up_ != nullptr) {
+    if (const std::uint64_t now = links_came_up_->load(std::memory_order_relaxed); now != announced_at_) [[unlikely]] {
+      announced_at_ = now;
+      announced_ = 0;
+    }
+  }
   const auto vips = snapshot_->vips->all();
   const auto locals = local_addresses_.all();
   const std::size_t all = (vips.size() + locals.size()) * links_.size();

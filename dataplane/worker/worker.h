@@ -45,10 +45,18 @@ inline constexpr std::size_t burst_size = 32;
 
 // A port as one worker sees it.
 struct PortLink {
+  struct Vlan {
+    std::uint16_t id = 0;    // 1..4094
+    std::uint16_t link = 0;  // place of its own
+  };
+
   const nic::Port* port = nullptr;
   std::uint16_t mtu = 1500;
   neighbor::MacAddress mac{};
-  bool has_queue = false;              // queue pair number = worker number
+  std::uint16_t vlan = 0;              // a VLAN of another link, which receives and sends for it; 0: none
+  std::uint16_t carrier = 0;           // that link
+  std::vector<Vlan> vlans;             // carried by this one
+  bool has_queue = false;              // queue pair number = worker number; never of a VLAN
   PacketRing* relay = nullptr;         // without a queue: to the worker that sends for us
   std::vector<PacketRing*> relays_in;  // with a queue: from the workers that we send for
   nic::KernelChannel kernel;
@@ -66,7 +74,8 @@ struct WorkerSetup {
   std::vector<service::Address> local_addresses;  // the full NAT pool: answered by ARP and ND like VIPs
   std::vector<neighbor::PortAddresses> neighbor_ports;
   const std::atomic<const service::Snapshot*>* published = nullptr;
-  const std::atomic<const Taps*>* taps = nullptr;  // null: nobody ever watches
+  const std::atomic<std::uint64_t>* links_came_up = nullptr;  // how often a link did; null: nobody counts
+  const std::atomic<const Taps*>* taps = nullptr;             // null: nobody ever watches
   rte_rcu_qsbr* rcu = nullptr;
   const Clock* clock = nullptr;
   l4::FragmentLimits fragments;  // for each address family
@@ -208,6 +217,11 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   [[nodiscard]] bool answers_for(const service::Address& address) const;
   [[nodiscard]] bool is_own(const service::Address& address) const;
 
+  // vlan.cc
+  void receive_tagged(std::span<rte_mbuf*> packets, std::uint16_t link);
+  [[nodiscard]] std::optional<std::uint16_t> take_tag_off(rte_mbuf* packet, std::uint16_t carrier) const;
+  void send_tagged(std::span<rte_mbuf*> packets, std::uint16_t link);
+
   // splitting.cc
   void send_in_pieces(rte_mbuf* packet, neighbor::HopIndex hop, std::uint16_t mtu);
   template <class Family>
@@ -259,6 +273,7 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   bool adaptive_;
   std::vector<PortLink> links_;
   std::vector<TransmitBuffer> transmit_;
+  std::vector<std::uint16_t> flush_order_;  // VLANs before their carriers
   std::vector<PacketRing*> hand_off_out_;
   std::vector<PacketRing*> hand_off_in_;
   Mailbox* mailbox_;
@@ -277,7 +292,9 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   std::uint64_t now_ns_ = 0;
   std::uint64_t next_expiry_ns_ = 0;
   std::uint64_t next_neighbor_ns_ = 0;
-  std::size_t announced_ = 0;  // of the snapshot's VIPs and the local addresses, each on every link
+  const std::atomic<std::uint64_t>* links_came_up_;
+  std::uint64_t announced_at_ = 0;  // its value, when all was announced
+  std::size_t announced_ = 0;       // of the snapshot's VIPs and the local addresses, each on every link
   l4::RateLimit echo_limit_;
   l4::RateLimit too_big_limit_;
   std::array<Pending, burst_size> pending_;  // of the burst at hand; a member, so that no burst begins by clearing it

@@ -187,8 +187,12 @@ TYPED_TEST(ParseBothFamilies, NoBytesWhateverMakeItReadBeyondTheFrame) {
 
 TEST(Parse, OtherEtherTypesAreRefusedAndArpIsKept) {
   Frame frame = test::tcp(v4);
-  test::put16(frame.bytes, 12, 0x8100);
+  test::put16(frame.bytes, 12, 0x8847);
   EXPECT_EQ(refusal(frame), DropReason::ethertype_unsupported);
+  for (const std::uint16_t tag : {ether_type_vlan, ether_type_service_vlan}) {
+    test::put16(frame.bytes, 12, tag);
+    EXPECT_EQ(refusal(frame), DropReason::vlan_unknown);
+  }
   test::put16(frame.bytes, 12, ether_type_arp);
   const PacketView view = frame.parse();
   EXPECT_EQ(view.kind, PacketKind::arp);

@@ -85,6 +85,17 @@ TEST(Announcing, TakesAFewVipsATurnAndForgetsNone) {
   EXPECT_THAT(announced_in(stand.sent(wan), own_mac(wan)), IsSupersetOf(vips));
 }
 
+// The switch behind the cable may be another one.
+TEST(Announcing, IsRepeatedWhenALinkComesUp) {
+  Stand stand;
+  stand.link_comes_up();
+  stand.pass(200ms);
+  EXPECT_THAT(announced_in(stand.sent(wan), own_mac(wan)), SizeIs(4));
+  EXPECT_THAT(announced_in(stand.sent(lan), own_mac(lan)), SizeIs(4));
+  stand.pass(200ms);
+  EXPECT_THAT(announced_in(stand.sent(wan), own_mac(wan)), IsEmpty());
+}
+
 // An empty pool at the wrong moment must not leave the routers with the MAC address of the node that was there before.
 TEST(Announcing, WaitsForABuffer) {
   Stand stand({.announced = false});

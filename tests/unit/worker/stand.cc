@@ -64,6 +64,19 @@ std::uint64_t sum_of_drops(const worker::PacketCounters& packets) {
 
 }  // namespace
 
+Frame tagged(const Frame& frame, std::uint16_t vlan) {
+  Frame with = frame;
+  const Bytes tag{0x81, 0x00, static_cast<std::uint8_t>(vlan >> 8U), static_cast<std::uint8_t>(vlan)};
+  with.bytes.insert(with.bytes.begin() + 12, tag.begin(), tag.end());
+  return with;
+}
+
+Frame untagged(const Frame& frame) {
+  Frame without = frame;
+  without.bytes.erase(without.bytes.begin() + 12, without.bytes.begin() + 16);
+  return without;
+}
+
 Stand::PerWorker::PerWorker(std::size_t place, std::uint32_t buffers)
     : generate(make_pool("generate_" + std::to_string(place), buffers)),
       mailbox("mailbox_" + std::to_string(place), 8),
@@ -147,6 +160,13 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
     worker::PortLink link;
     link.port = &ports_[number]->port();
     link.mac = own_mac(number);
+    if (number == lan && plan_.lan_vlan != 0) {
+      link.vlan = plan_.lan_vlan;
+      link.carrier = wan;
+      setup.links[wan].vlans.push_back({plan_.lan_vlan, lan});
+      setup.links.push_back(link);
+      continue;
+    }
     link.has_queue = has_queue(place);
     link.relay = relays_[number * plan_.workers + place].get();
     for (std::size_t from = 0; place == 0 && from < plan_.workers; ++from) {
@@ -176,6 +196,7 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   setup.neighbor_ports = {{own_mac(wan), {{key("192.0.2.2"), 96 + 24}, {key("2001:db8:1::2"), 64}}},
                           {own_mac(lan), {{key("10.0.0.254"), 96 + 24}, {key("2001:db8:2::254"), 64}}}};
   setup.published = &published_;
+  setup.links_came_up = &links_came_up_;
   setup.taps = &published_taps_;
   setup.clock = &clock_;
   setup.fragments.held = plan_.held_fragments;
@@ -234,6 +255,9 @@ void Stand::receive(std::uint16_t link, const Frame& frame, std::uint16_t worker
 }
 
 void Stand::receive_as_is(std::uint16_t link, const Frame& frame, std::uint16_t worker, std::size_t first_segment) {
+  if (link == lan && plan_.lan_vlan != 0) {
+    return receive_as_is(wan, tagged(frame, plan_.lan_vlan), worker, first_segment);
+  }
   if (first_segment >= frame.bytes.size()) {
     port(link).arrive(worker, make_packet(frame));
     return;
@@ -262,7 +286,25 @@ std::size_t Stand::turn(std::size_t place) {
   set_clock();
   const std::size_t handled = worker(place).turn();
   expect_balanced(place);
+  sort_by_tag();
   return handled;
+}
+
+// What was sent with the lan's tag is what a switch would bring to the lan.
+void Stand::sort_by_tag() {
+  if (plan_.lan_vlan == 0) {
+    return;
+  }
+  std::vector<Frame> others;
+  for (Frame& frame : port(wan).sent()) {
+    if (get16(frame.bytes, 12) == packet::ether_type_vlan && get16(frame.bytes, 14) == plan_.lan_vlan) {
+      ++sent_tagged_;
+      port(lan).sent().push_back(untagged(frame));
+    } else {
+      others.push_back(std::move(frame));
+    }
+  }
+  port(wan).sent() = std::move(others);
 }
 
 std::size_t Stand::turn() {

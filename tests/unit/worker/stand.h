@@ -28,7 +28,12 @@ struct StandPlan {
   unsigned ring_size = 256;  // of hand-off and relay
   unsigned kernel_ring_size = 256;
   std::uint32_t held_fragments = 512;
+  std::uint16_t lan_vlan = 0;  // the lan is a VLAN of the wan port; 0: a port of its own
 };
+
+// With a tag (IEEE 802.1Q), and without the one that it has.
+[[nodiscard]] Frame tagged(const Frame& frame, std::uint16_t vlan);
+[[nodiscard]] Frame untagged(const Frame& frame);
 
 class Stand {
  public:
@@ -64,6 +69,10 @@ class Stand {
   [[nodiscard]] const worker::PacketCounters& packets(std::size_t place = 0) { return worker(place).packets(); }
   // Frames by which hosts have answered in resolve().
   [[nodiscard]] std::uint64_t answers_received() const { return answers_; }
+  // Frames that were sent with the lan's tag.
+  [[nodiscard]] std::uint64_t sent_tagged() const { return sent_tagged_; }
+  // A cable was plugged in.
+  void link_comes_up() { links_came_up_.fetch_add(1); }
   // Of all workers.
   [[nodiscard]] std::uint64_t drops(DropReason reason) const;
   [[nodiscard]] std::uint64_t all_drops() const;
@@ -123,6 +132,7 @@ class Stand {
   [[nodiscard]] rte_mbuf* make_packet(const Frame& frame);
   void set_clock();
   bool answer_requests();
+  void sort_by_tag();
   void expect_balanced(std::size_t worker);
   [[nodiscard]] bool has_queue(std::size_t worker) const { return worker < plan_.queues; }
 
@@ -144,6 +154,8 @@ class Stand {
   std::chrono::nanoseconds now_ = 10s;
   worker::Clock clock_;
   std::uint64_t answers_ = 0;
+  std::uint64_t sent_tagged_ = 0;
+  std::atomic<std::uint64_t> links_came_up_{0};
   std::vector<std::unique_ptr<worker::Worker>> workers_;
 };
 

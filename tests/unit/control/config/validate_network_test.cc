@@ -31,6 +31,54 @@ TEST(ValidateNetwork, TwoPortsDifferInNameDeviceAndInterface) {
                           HasSubstr("5:5: error: kernel-side interface `x` is already used by the port of line 3")));
 }
 
+TEST(ValidateNetwork, AVlanNeedsAPortWithADeviceAndANumberOfItsOwn) {
+  EXPECT_THAT(findings("ports:\n"
+                       "  - {name: a, device: net_null0}\n"
+                       "  - {name: b, vlan: {port: a, id: 1}}\n"
+                       "  - {name: c, vlan: {port: a, id: 4094}}\n"),
+              IsEmpty());
+  EXPECT_THAT(
+      findings("ports:\n"
+               "  - {name: a, device: net_null0}\n"
+               "  - {name: b, vlan: {port: a, id: 7}}\n"
+               "  - {name: c, vlan: {port: a, id: 7}}\n"
+               "  - {name: d, vlan: {port: b, id: 8}}\n"
+               "  - {name: e, vlan: {port: x, id: 8}}\n"
+               "  - {name: f, vlan: {port: a, id: 9}, mtu: 9000}\n"),
+      ElementsAre(
+          HasSubstr("4:21: error: VLAN 7 of port `a` already stands in line 3; each may stand once"),
+          HasSubstr("5:21: error: `vlan` names port `b`, which is a VLAN itself; allowed: a port with a `device`"),
+          HasSubstr("6:21: error: `vlan` names port `x`, which does not exist; allowed: a port with a `device`"),
+          HasSubstr("7:5: error: `mtu` is 9000, but port `a`, which carries this VLAN, has 1500; allowed: "
+                    "1280..1500")));
+}
+
+TEST(ValidateNetwork, AVlanHasNoDeviceAndALegalNumber) {
+  EXPECT_THAT(findings("ports:\n"
+                       "  - {name: a, device: net_null0}\n"
+                       "  - {name: b, device: net_null1, vlan: {port: a, id: 1}}\n"
+                       "  - {name: c, vlan: {port: a, id: 0}}\n"
+                       "  - {name: d, vlan: {port: a, id: 4095}}\n"
+                       "  - {name: e, vlan: {id: 5}}\n"
+                       "  - {name: f}\n"),
+              ElementsAre(HasSubstr("3:23: error: a port has `device` and `vlan`; allowed: one of them"),
+                          HasSubstr("4:35: error: `id` is `0`; allowed: 1..4094"),
+                          HasSubstr("5:35: error: `id` is `4095`; allowed: 1..4094"),
+                          HasSubstr("6:21: error: `port` is missing"), HasSubstr("7:5: error: `device` is missing")));
+}
+
+TEST(ValidateNetwork, AVlanHasTheMtuOfItsPortUnlessItSaysElse) {
+  const ParseResult parsed = parse(
+      "ports:\n"
+      "  - {name: b, vlan: {port: a, id: 1}}\n"
+      "  - {name: c, vlan: {port: a, id: 2}, mtu: 1400}\n"
+      "  - {name: a, device: net_null0, mtu: 9000}\n",
+      "test.yaml");
+  ASSERT_TRUE(parsed.config.has_value());
+  EXPECT_EQ(parsed.config->ports[0].mtu, 9000);
+  EXPECT_EQ(parsed.config->ports[1].mtu, 1400);
+}
+
 TEST(ValidateNetwork, AnAddressBelongsToOnePort) {
   EXPECT_THAT(
       findings("ports:\n"
