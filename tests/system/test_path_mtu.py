@@ -50,6 +50,20 @@ class PathMtu(SystemCase):
         self.exchange(Client(self.net, self.behind(self.net.client, "narrow")), family)
         self.assertGreater(self.errors_translated(steelyard), 0, "no error of the clients' router passed")
 
+    @for_each(family=EACH_FAMILY, workers=WORKERS)
+    def test_a_client_behind_a_narrow_link_that_servers_answer_directly(self, family, workers):
+        """The router's errors about what servers send come to the VIP, and that is where Steelyard is."""
+        self.addCleanup(self.net.direct_way())
+        self.addCleanup(self.net.accept_vip(0, family, family.vip()))
+        self.echo_servers(tcp={7000: "echo"}, vips=[family.vip()])
+        steelyard = self.balance(
+            [config.load_balancer("lb", family.vip(), config.listener(7000, mode="dr"))],
+            [{"name": "web", "servers": [{"address": family.server(0), "port": 7000}]}],
+            workers,
+        )
+        self.exchange(Client(self.net, self.behind(self.net.client, "narrow")), family)
+        self.assertGreater(self.errors_translated(steelyard), 0, "no error of the clients' router passed")
+
     @for_each(mode=MODES, family=EACH_FAMILY, workers=WORKERS)
     def test_a_server_behind_a_narrow_link(self, mode, family, workers):
         host = self.behind(self.net.servers[0], "narrow")
