@@ -213,6 +213,7 @@ void Runtime::apply(Plan plan) {
   const Plan old = std::exchange(plan_, std::move(plan));
   std::unordered_map<std::uint32_t, BackendPlace> old_places = std::exchange(places_, std::move(places));
   dataplane_->publish(plan_.snapshot);
+  warn_of_memberships();
   keep_new_bandwidths(old);
   for (const BackendPlace& place : failed) {
     log_health(place);
@@ -236,7 +237,8 @@ void Runtime::apply(Plan plan) {
 void Runtime::keep_new_bandwidths(const Plan& old) {
   const bool any = std::ranges::any_of(plan_.snapshot->listeners, [&old](const auto& listener) {
     const service::Listener* before = listener && old.snapshot ? old.snapshot->find(listener->id) : nullptr;
-    return before != nullptr && before->bandwidth == 0 && listener->bandwidth != 0;
+    // One that was not there may have been earlier, and its connections go on.
+    return listener && listener->bandwidth != 0 && (before == nullptr || before->bandwidth == 0);
   });
   if (any) {
     flow_jobs_->start(worker::FlowCommand::Action::keep_bandwidth, {}, 0, [](const FlowJobs::Results&) {});

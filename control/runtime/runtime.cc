@@ -258,6 +258,12 @@ void Runtime::tick() {
   });
 }
 
+void Runtime::warn_of_memberships() const {
+  if (const std::size_t refused = dataplane_->refused_memberships(); refused != 0) {
+    spdlog::warn("the kernel has refused {} memberships in multicast groups of VIPs and local addresses", refused);
+  }
+}
+
 void Runtime::watch_links() {
   for (const auto& [port, link] : dataplane_->watch_links()) {
     if (link.up) {
@@ -342,6 +348,7 @@ void Runtime::log_start_report() const {
       spdlog::info("port port={} vlan={} of={} mtu={}", port.name, port.vlan->id, port.vlan->port, port.mtu);
     }
   }
+  warn_of_memberships();
   spdlog::info("workers count={} idle={}", dataplane_->workers(),
                plan_.config->workers.idle == config::Idle::adaptive ? "adaptive" : "busy");
 }

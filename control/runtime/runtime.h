@@ -91,6 +91,7 @@ class Runtime {
   void tick();
   void watch_workers();
   void watch_links();
+  void warn_of_memberships() const;
   void watch_addresses();
   void tell_local_errors();
   void log_start_report() const;

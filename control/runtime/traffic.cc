@@ -64,6 +64,9 @@ void TrafficBook::open(const worker::Dataplane& dataplane, service::BackendId id
     carried.active = 0;
     former.former.add(carried);
     std::erase(former.servers, id);
+    if (former.servers.empty()) {
+      listeners_.erase(page->second.owner.listener);
+    }
     page->second = {owner, now};
   }
   listeners_[owner.listener].servers.push_back(id);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -12,11 +11,11 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
-#include <thread>
 
 #include <fmt/format.h>
 
 #include "dataplane/nic/netlink.h"
+#include "dataplane/nic/network_namespace.h"
 
 namespace steelyard::nic {
 namespace {
@@ -134,40 +133,26 @@ Result<void> check_names(const ExceptionSettings& settings) {
   return {};
 }
 
-Result<void> enter_namespace(const ExceptionSettings& settings) {
-  const std::string path = settings.namespace_folder + "/" + settings.network_namespace;
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) {
-    return failure(fmt::format("network namespace {}: {}: {} (`ip netns add {}`)", settings.network_namespace, path,
-                               words_for(errno), settings.network_namespace));
-  }
-  if (::setns(file.get(), CLONE_NEWNET) != 0) {
-    return failure(
-        fmt::format("network namespace {} cannot be entered: {}", settings.network_namespace, words_for(errno)));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<ExceptionInterface> ExceptionInterface::create(const ExceptionSettings& settings) {
   if (Result<void> checked = check_names(settings); !checked) {
     return tl::unexpected(checked.error());
   }
-  if (settings.network_namespace.empty()) {
-    return create_here(settings);
+  std::optional<ExceptionInterface> interface;
+  const Result<void> done =
+      in_network_namespace(settings.namespace_folder, settings.network_namespace, [&]() -> Result<void> {
+        Result<ExceptionInterface> made = create_here(settings);
+        if (!made) {
+          return tl::unexpected(made.error());
+        }
+        interface.emplace(std::move(*made));
+        return {};
+      });
+  if (!done) {
+    return tl::unexpected(done.error());
   }
-  // A namespace is entered by a thread, not by the process; a thread that ends has no way back to get wrong. Devices,
-  // netlink sockets and /proc/sys/net all follow the thread that opens them.
-  std::optional<Result<ExceptionInterface>> result;
-  std::thread([&] {
-    if (Result<void> entered = enter_namespace(settings); !entered) {
-      result.emplace(tl::unexpected(entered.error()));
-    } else {
-      result.emplace(create_here(settings));
-    }
-  }).join();
-  return std::move(*result);
+  return std::move(*interface);
 }
 
 Result<ExceptionInterface> ExceptionInterface::create_here(const ExceptionSettings& settings) {

@@ -174,8 +174,13 @@ Result<void> Port::configure(const PortSettings& settings, const rte_eth_dev_inf
   configuration.rxmode.mtu = settings.mtu;
   configuration.rxmode.offloads = wanted_rx_offloads & info.rx_offload_capa;
   configuration.txmode.offloads = wanted_tx_offloads & info.tx_offload_capa;
-  report_.link_interrupt = info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
-  configuration.intr_conf.lsc = report_.link_interrupt ? 1 : 0;
+  // A driver that filters VLANs lets none in by itself (virtio); one that does not lets in all.
+  if (!settings.vlans.empty() && (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) != 0) {
+    configuration.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
+    vlans_ = settings.vlans;
+  }
+  // The link is asked for: with interrupts the driver would tell what the last one said.
+  configuration.intr_conf.lsc = 0;
   const std::uint64_t rss = report_.queue_pairs > 1 ? wanted_rss & info.flow_type_rss_offloads : 0;
   if (rss != 0) {
     configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -252,6 +257,7 @@ Port::Port(Port&& other) noexcept
     : id_(other.id_),
       owned_(std::exchange(other.owned_, false)),
       started_(std::exchange(other.started_, false)),
+      vlans_(std::move(other.vlans_)),
       report_(std::move(other.report_)) {}
 
 Port::~Port() {
@@ -263,8 +269,22 @@ Result<void> Port::start() {
     return failure(fmt::format("port {} ({}) does not start: {}", report_.name, report_.device, words_for(result)));
   }
   started_ = true;
+  let_vlans_in();
   rte_eth_stats_reset(id_);
   return {};
+}
+
+void Port::let_vlans_in() {
+  if (vlans_.empty()) {
+    return;
+  }
+  std::vector<std::uint16_t> ids = vlans_;
+  ids.push_back(0);  // no VLAN, but a priority
+  for (const std::uint16_t id : ids) {
+    if (const int result = rte_eth_dev_vlan_filter(id_, id, 1); result != 0) {
+      report_.notes.push_back(fmt::format("VLAN {} may not come in: {}", id, words_for(result)));
+    }
+  }
 }
 
 void Port::stop() {

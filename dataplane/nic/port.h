@@ -31,11 +31,12 @@
 namespace steelyard::nic {
 
 struct PortSettings {
-  std::string name{};                // the configured one, for messages
-  std::string device{};              // "net_af_packet0,iface=lb0" or a PCI address ("0000:03:00.0")
-  std::uint16_t mtu = 1500;          // bytes of IP
-  std::uint16_t workers = 1;         // queue pairs wanted
-  std::uint16_t descriptors = 1024;  // per queue, as far as the driver and a quarter of the queue's pool allow
+  std::string name{};                  // the configured one, for messages
+  std::string device{};                // "net_af_packet0,iface=lb0" or a PCI address ("0000:03:00.0")
+  std::uint16_t mtu = 1500;            // bytes of IP
+  std::uint16_t workers = 1;           // queue pairs wanted
+  std::vector<std::uint16_t> vlans{};  // that it carries
+  std::uint16_t descriptors = 1024;    // per queue, as far as the driver and a quarter of the queue's pool allow
 };
 
 // How packets of one connection find the worker that owns it.
@@ -70,7 +71,6 @@ struct PortReport {
   ChecksumOffloads rx_checksum;
   ChecksumOffloads tx_checksum;
   bool multi_segment_tx = false;    // false: only packets of one segment may be sent
-  bool link_interrupt = false;      // the driver reports link changes by interrupt
   std::uint64_t rss_functions = 0;  // RTE_ETH_RSS_*; 0: no RSS
   std::uint16_t rss_table_size = 0;
   std::uint8_t rss_key_bytes = 0;
@@ -157,12 +157,14 @@ class Port {
   Result<void> set_up_queues(const PortSettings& settings, const rte_eth_dev_info& info,
                              std::span<rte_mempool* const> pools);
   Result<void> set_mtu(std::uint16_t mtu);
+  void let_vlans_in();
   void clear_multicast_modes();
   void close();
 
   std::uint16_t id_;
   bool owned_ = true;
   bool started_ = false;
+  std::vector<std::uint16_t> vlans_;
   PortReport report_;
 };
 

@@ -54,11 +54,11 @@ std::string to_string(const rte_ether_addr& mac) {
 std::string to_string(const PortReport& report) {
   return fmt::format(
       "port={} device={} driver={} queue_pairs={} rx_descriptors={} tx_descriptors={} mac={} mtu={} numa={} "
-      "rx_checksum={} tx_checksum={} multi_segment_tx={} link_interrupt={} rss={} rss_table={} rss_key={} steering={} "
+      "rx_checksum={} tx_checksum={} multi_segment_tx={} rss={} rss_table={} rss_key={} steering={} "
       "multicast={}",
       report.name, report.device, report.driver, report.queue_pairs, report.rx_descriptors, report.tx_descriptors,
       to_string(report.mac), report.mtu, report.numa_node < 0 ? "any" : fmt::format("{}", report.numa_node),
-      to_string(report.rx_checksum), to_string(report.tx_checksum), report.multi_segment_tx, report.link_interrupt,
+      to_string(report.rx_checksum), to_string(report.tx_checksum), report.multi_segment_tx,
       rss_words(report.rss_functions), report.rss_table_size, report.rss_key_bytes, to_string(report.steering),
       to_string(report.multicast));
 }

@@ -38,15 +38,19 @@ void LeastConnections::heapify() {
 
 std::uint32_t LeastConnections::pick() {
   const std::uint32_t server = heap_[0];
+  take(server);
+  return server;
+}
+
+void LeastConnections::take(std::uint32_t taken) {
   if (picks_ == std::numeric_limits<std::uint32_t>::max()) {
     // Once in 2^32 picks the order of equals starts anew behind this server; the numbers stay comparable.
-    forget_picks(server + 1);
+    forget_picks(taken + 1);
     heapify();
-    return server;
+    return;
   }
-  picked(server) = ++picks_;
-  sift_down(0);
-  return server;
+  picked(taken) = ++picks_;
+  sift_down(slot(taken));
 }
 
 void LeastConnections::change_count(std::uint32_t server, std::uint32_t active) {

@@ -32,6 +32,12 @@ class LeastConnections {
   // The first server, which then is the last among its equals. There must be a usable one. O(log n).
   [[nodiscard]] std::uint32_t pick();
 
+  // Gives server `taken` the turn that pick() would have given the first one. O(log n).
+  void take(std::uint32_t taken);
+
+  // Whether `left` comes before `right`.
+  [[nodiscard]] bool before(std::uint32_t left, std::uint32_t right) const;
+
   // A server's connections are that many now. O(log n).
   void change_count(std::uint32_t server, std::uint32_t active);
 
@@ -46,7 +52,6 @@ class LeastConnections {
   [[nodiscard]] std::uint32_t& picked(std::uint32_t server) const { return records_[server * record_words + 2]; }
   [[nodiscard]] std::uint32_t& slot(std::uint32_t server) const { return records_[server * record_words + 3]; }
 
-  [[nodiscard]] bool before(std::uint32_t left, std::uint32_t right) const;
   void place(std::uint32_t position, std::uint32_t server);
   void sift_down(std::uint32_t position);
   void sift_up(std::uint32_t position);

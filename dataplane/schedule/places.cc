@@ -1,7 +1,9 @@
 #include "dataplane/schedule/places.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "dataplane/schedule/least_connections.h"
 #include "dataplane/schedule/scheduler.h"
 
 namespace steelyard::schedule {
@@ -12,9 +14,10 @@ namespace {
 constexpr unsigned turns_in_a_rotation = 128;
 constexpr unsigned turns_by_hash = 8;
 // Fewer servers are searched whenever it is asked: below 0.2 microseconds. More (10,000: 30 microseconds) once a
-// millisecond, or a flood of connections that nobody has room for would keep the worker busy with nothing else.
+// millisecond, or a flood of connections that hardly anybody has room for would keep the worker busy with nothing else.
 constexpr std::size_t many = 64;
 constexpr std::uint64_t search_interval_ns = 1'000'000;
+constexpr std::uint32_t nowhere = std::numeric_limits<std::uint32_t>::max();
 
 unsigned turns_of(service::Scheduler kind) {
   if (service::by_hash(kind)) {
@@ -24,6 +27,23 @@ unsigned turns_of(service::Scheduler kind) {
 }
 
 }  // namespace
+
+// wlc: the least loaded one that fits. Full ones are at the end of the heap's order, so that this is for permits that
+// are elsewhere.
+template <class Fits>
+std::optional<std::size_t> Scheduler::least_loaded(const service::Listener& listener, const Fits& fits) {
+  LeastConnections heap = connections(listener);
+  std::optional<std::uint32_t> least;
+  for (const std::uint32_t server : heap.members()) {
+    if ((!least || heap.before(server, *least)) && fits(server)) {
+      least = server;
+    }
+  }
+  if (least) {
+    heap.take(*least);
+  }
+  return least;
+}
 
 Scheduler::Choice Scheduler::pick_with_room(const service::Listener& listener, const LoadView& load,
                                             const PlaceView& places, Need need, ClientKey client,
@@ -51,9 +71,18 @@ Scheduler::Choice Scheduler::pick_with_room(const service::Listener& listener, c
   }
   const std::span<const std::uint32_t> candidates = members(listener);
   if (candidates.size() >= many && now_ns < next_search_ns_) {
+    // What was found last is true for as long.
+    if (found_ < listener.servers.size() && effective_weight(listener, found_) > 0 && fits(found_)) {
+      choice.server = found_;
+    } else if (!choice.missing && missing_ < listener.servers.size() && !places.is_full(listener.servers[missing_])) {
+      choice.missing = missing_;
+    }
     return choice;
   }
   const auto search = [&]() -> std::optional<std::size_t> {
+    if (listener.scheduler == service::Scheduler::wlc) {
+      return least_loaded(listener, fits);
+    }
     const auto begin = candidates.begin() + static_cast<std::ptrdiff_t>(first_member(listener, client));
     const auto found = std::find_if(begin, candidates.end(), fits);
     const auto wrapped = found != candidates.end() ? found : std::find_if(candidates.begin(), begin, fits);
@@ -75,7 +104,9 @@ Scheduler::Choice Scheduler::pick_with_room(const service::Listener& listener, c
   }
   if (candidates.size() >= many) {
     choice.server = search();
-    next_search_ns_ = choice.server ? next_search_ns_ : now_ns + search_interval_ns;
+    next_search_ns_ = now_ns + search_interval_ns;
+    found_ = static_cast<std::uint32_t>(choice.server.value_or(nowhere));
+    missing_ = static_cast<std::uint32_t>(choice.missing.value_or(nowhere));
   }
   return choice;
 }

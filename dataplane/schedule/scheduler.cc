@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <numeric>
 
 #include "dataplane/schedule/least_connections.h"
@@ -21,8 +22,11 @@ std::uint32_t at(std::span<const service::Gauge> counts, service::BackendId id) 
   return id.value < counts.size() ? counts[id.value].get() : 0;
 }
 
-std::uint32_t active(const LoadView& load, service::BackendId id) {
-  return at(load.own, id) + at(load.others, id);
+// Connections of a server as wlc sees them: one that is full has more than everybody else.
+std::uint32_t load_of(const service::Server& server, const LoadView& load) {
+  const std::uint32_t active = at(load.own, server.id) + at(load.others, server.id);
+  return server.max_connections != 0 && active >= server.max_connections ? std::numeric_limits<std::uint32_t>::max()
+                                                                         : active;
 }
 
 std::size_t policy_words(service::Scheduler kind, std::size_t servers) {
@@ -162,7 +166,7 @@ void Scheduler::rebuild(const service::Listener& listener, WorkerPhase phase, co
 void Scheduler::take_counts(const service::Listener& listener, const LoadView& load) {
   LeastConnections heap(memory(listener).policy, listener.servers.size(), usable_, picks_);
   for (std::uint32_t index = 0; index < listener.servers.size(); ++index) {
-    heap.set_count(index, active(load, listener.servers[index].id));
+    heap.set_count(index, load_of(listener.servers[index], load));
   }
   heap.heapify();
   others_version_ = load.others_version;
@@ -203,6 +207,10 @@ std::span<const std::uint32_t> Scheduler::members(const service::Listener& liste
                                                        : WeightedRotation(policy, servers, place_).members();
 }
 
+LeastConnections Scheduler::connections(const service::Listener& listener) {
+  return {memory(listener).policy, listener.servers.size(), usable_, picks_};
+}
+
 std::size_t Scheduler::first_member(const service::Listener& listener, ClientKey client) {
   if (service::by_hash(listener.scheduler)) {
     return HashPlacement(*listener.hash_table, memory(listener).policy).first_member(client);
@@ -239,7 +247,7 @@ void Scheduler::load_changed(const service::Listener& listener, service::Backend
   }
   if (const auto index = find(listener, server)) {
     LeastConnections(memory(listener).policy, listener.servers.size(), usable_, picks_)
-        .change_count(static_cast<std::uint32_t>(*index), active(load, server));
+        .change_count(static_cast<std::uint32_t>(*index), load_of(listener.servers[*index], load));
   }
 }
 

@@ -23,6 +23,8 @@
 
 namespace steelyard::schedule {
 
+class LeastConnections;
+
 // How many 32-bit words of scratch a worker needs for a listener of that many servers. They must be zero at first
 // (`std::make_unique<std::uint32_t[]>` does that) and are not touched by anybody else.
 [[nodiscard]] std::size_t scratch_words(service::Scheduler kind, std::size_t servers);
@@ -65,7 +67,7 @@ class Scheduler {
                                                 ClientKey client = {});
 
   // places.cc. pick() for a listener that is `limited`: of the usable servers the first in the scheduler's order that
-  // has what is needed. When 64 servers or more have been searched in vain, that is taken for true for a millisecond.
+  // has what is needed. What a search among 64 servers or more has found is taken for true for a millisecond.
   struct Choice {
     std::optional<std::size_t> server;
     std::optional<std::size_t> turned_away;  // whose turn it was, had it had room
@@ -102,6 +104,9 @@ class Scheduler {
   [[nodiscard]] Memory memory(const service::Listener& listener) const;
   // The usable servers in the scheduler's order, and the place in it that a search for another one begins at.
   [[nodiscard]] std::span<const std::uint32_t> members(const service::Listener& listener);
+  [[nodiscard]] LeastConnections connections(const service::Listener& listener);
+  template <class Fits>
+  [[nodiscard]] std::optional<std::size_t> least_loaded(const service::Listener& listener, const Fits& fits);
   [[nodiscard]] std::size_t first_member(const service::Listener& listener, ClientKey client);
   [[nodiscard]] std::size_t pick_by_hash(const service::Listener& listener, ClientKey client) const;
   void take_weights(const service::Listener& listener, std::span<std::uint32_t> weights, std::uint64_t now_ns);
@@ -113,6 +118,8 @@ class Scheduler {
   std::uint64_t next_step_ns_ = 0;                 // when a slow start step is due; max: none is running
   std::uint64_t others_version_ = 0;
   std::uint64_t next_search_ns_ = 0;  // among many servers for one with room
+  std::uint32_t found_ = 0;           // by the last search; none: no server's index
+  std::uint32_t missing_ = 0;         // and what it met that lacks a permit
   std::uint32_t epoch_ = 0;
   std::uint32_t usable_ = 0;  // number of servers with an effective weight
   std::uint32_t picks_ = 0;   // wlc: the sequence number of the last pick

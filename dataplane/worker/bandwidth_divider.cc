@@ -38,9 +38,12 @@ std::uint64_t BandwidthDivider::offered(std::size_t worker, service::ListenerId 
 
 void BandwidthDivider::set_limits(std::span<const BandwidthLimit> limits) {
   std::vector<Entry> next;
+  next.reserve(limits.size());
+  auto place = entries_.begin();
   for (const BandwidthLimit& limit : limits) {
-    const auto known =
-        std::ranges::find(entries_, limit.listener, [](const Entry& each) { return each.limit.listener; });
+    place = std::find_if(place, entries_.end(),
+                         [&limit](const Entry& entry) { return entry.limit.listener >= limit.listener; });
+    const auto known = place != entries_.end() && place->limit.listener == limit.listener ? place : entries_.end();
     Entry entry{limit, {}};
     for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
       entry.seen.push_back(known != entries_.end() ? known->seen[worker] : offered(worker, limit.listener));

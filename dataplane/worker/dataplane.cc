@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <iterator>
 
 #include <rte_launch.h>
@@ -246,6 +247,11 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
     port_settings.device = plan.device;
     port_settings.mtu = plan.mtu;
     port_settings.workers = static_cast<std::uint16_t>(worker_count_);
+    for (const PortPlan& other : settings.ports) {
+      if (other.vlan && other.vlan->carrier == links_.size() - 1) {
+        port_settings.vlans.push_back(other.vlan->id);
+      }
+    }
     auto port = nic::Port::open(port_settings, receive);
     if (!port) {
       return tl::unexpected(port.error());
@@ -284,6 +290,9 @@ nic::Result<void> Dataplane::open_exceptions(const DataplaneSettings& settings) 
     auto interface = nic::ExceptionInterface::create(exception);
     if (!interface) {
       return tl::unexpected(interface.error());
+    }
+    if (exception.manage && std::ranges::any_of(links_[place].addresses, std::not_fn(&service::Address::is_v4))) {
+      links_[place].groups.emplace(exception);
     }
     exception_of_port_[place] = attachments.size();
     attachments.push_back({std::move(*interface), 0});
@@ -503,6 +512,21 @@ void Dataplane::join_groups() {
       }
     }
     devices_[device].set_multicast_groups(multicast_groups(addresses, devices_[device].mac()));
+  }
+  // The kernel listens for its own addresses by itself.
+  std::vector<nic::Ipv6Bytes> answered_for;
+  for (const auto& addresses : {std::span<const service::Address>(local_addresses_), joined_vips_->all()}) {
+    for (const service::Address& address : addresses) {
+      if (!address.is_v4()) {
+        std::ranges::copy(address.v6(), answered_for.emplace_back().begin());
+      }
+    }
+  }
+  refused_memberships_ = 0;
+  for (Link& link : links_) {
+    if (link.groups) {
+      refused_memberships_ += link.groups->listen_for(answered_for);
+    }
   }
 }
 

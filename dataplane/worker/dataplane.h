@@ -14,6 +14,7 @@
 #include "dataplane/nic/eal.h"
 #include "dataplane/nic/exception.h"
 #include "dataplane/nic/exception_thread.h"
+#include "dataplane/nic/group_membership.h"
 #include "dataplane/nic/lock.h"
 #include "dataplane/nic/pools.h"
 #include "dataplane/nic/port.h"
@@ -89,6 +90,9 @@ class Dataplane {
   [[nodiscard]] const nic::Port& device(std::size_t place) const { return devices_[links_[place].device]; }
   // The port's VLAN; 0: none.
   [[nodiscard]] std::uint16_t vlan(std::size_t place) const { return links_[place].vlan; }
+  // Multicast groups of VIPs and local addresses that the kernel's side of ports would not join: switches that look at
+  // MLD may keep solicitations from us.
+  [[nodiscard]] std::size_t refused_memberships() const { return refused_memberships_; }
   // Of a port's exception interface; nothing when it has none.
   [[nodiscard]] std::optional<nic::ExceptionCounters> exception_counters(std::size_t port) const;
 
@@ -170,11 +174,13 @@ class Dataplane {
     std::size_t carrier = 0;  // its own place, unless it is a VLAN
     bool was_up = true;       // watch_links()
     std::vector<service::Address> addresses;
+    std::optional<nic::GroupMembership> groups;  // of the kernel's side
   };
   std::atomic<std::uint64_t> links_came_up_{0};
   std::vector<Link> links_;  // the configuration's ports
   std::vector<nic::Port> devices_;
   std::vector<service::Address> local_addresses_;
+  std::size_t refused_memberships_ = 0;
   std::shared_ptr<const service::AddressSet> joined_vips_;  // whose multicast groups the ports hear
   std::vector<std::optional<std::size_t>> exception_of_port_;
   std::unique_ptr<nic::ExceptionThread> exception_thread_;

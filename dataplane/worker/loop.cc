@@ -191,6 +191,7 @@ bool Worker::serve_mailbox() {
       return false;
     }
     command_ = posted[0];
+    adopt_snapshot();  // what was published before the command was posted is what it is about
   }
   if (command_->step(balancer_, walk_budget)) {
     command_->finish();

@@ -15,7 +15,7 @@ void PermitLedger::set_limits(std::span<const ConnectionLimit> limits) {
                          [&limit](const Entry& entry) { return entry.limit.backend >= limit.backend; });
     if (known != entries_.end() && known->limit.backend == limit.backend) {
       next.push_back(std::move(*known));
-      next.back().limit = limit;
+      lower(next.back(), limit.most);
       ++known;
       continue;
     }
@@ -28,6 +28,24 @@ void PermitLedger::set_limits(std::span<const ConnectionLimit> limits) {
     next.push_back(std::move(entry));
   }
   entries_ = std::move(next);
+}
+
+// A lower limit holds at once: who has more free permits than his part of what is left loses them before workers know
+// why, and until they do nobody gets any.
+void PermitLedger::lower(Entry& entry, std::uint32_t most) {
+  const std::uint32_t before = std::exchange(entry.limit.most, most);
+  if (most >= before) {
+    return;
+  }
+  read(entry);
+  const std::uint64_t left = most - std::min<std::uint64_t>(most, books_.connected);
+  for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
+    const std::uint64_t part = left == 0 ? 0 : books_.connections[worker] + left / workers_.size();
+    if (part < books_.permits[worker]) {
+      set(entry, worker, static_cast<std::uint32_t>(part));
+    }
+  }
+  entry.is_new = true;
 }
 
 void PermitLedger::published() {
@@ -71,7 +89,10 @@ void PermitLedger::balance() {
 }
 
 void PermitLedger::read(Entry& entry) {
-  books_ = {{}, {}, {}, 0, 0, 0};
+  books_.connections.clear();
+  books_.permits.clear();
+  books_.free.clear();
+  books_.committed = books_.connected = books_.all_free = 0;
   const std::size_t place = entry.limit.backend.value;
   for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
     const std::uint32_t connections = (*workers_[worker].connections)[place].get();

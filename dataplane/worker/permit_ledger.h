@@ -66,7 +66,7 @@ class PermitLedger {
  private:
   struct Entry {
     ConnectionLimit limit;
-    bool is_new = true;                 // not yet published
+    bool is_new = true;                 // or lower; not yet published
     std::uint64_t grace = 0;            // a worker may have more than its cell says, until this is over; 0: none
     std::uint64_t needy = 0;            // workers that have missed a permit and have got none since, one bit each
     std::vector<std::uint32_t> missed;  // each worker's count of them, as last seen
@@ -81,6 +81,7 @@ class PermitLedger {
     std::uint64_t all_free = 0;
   };
 
+  void lower(Entry& entry, std::uint32_t most);
   void read(Entry& entry);
   [[nodiscard]] bool cut(const Entry& entry);
   void give(Entry& entry, std::uint64_t spare);

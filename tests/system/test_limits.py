@@ -54,7 +54,8 @@ class ConnectionLimits(SystemCase):
         report = self.client.connect_many(
             family.vip(), 80, scaled(20000, least=2000), concurrency=32, sources=sources, close_first=True
         )
-        self.assertLessEqual(set(report["failed"]), {"ECONNREFUSED"})
+        # A SYN that meets only places of the other worker is not answered; few of the crowd meet nothing else.
+        self.assertLessEqual(set(report["failed"]), {"ECONNREFUSED", "connect-timeout"})
         self.assertGreater(report["failed"].get("ECONNREFUSED", 0), 0, "the limit was tried")
         self.assertGreater(sum(report["greeted"].values()), 100)
         # A server has closed its end before Steelyard gives the place to somebody else, so this is no matter of luck.

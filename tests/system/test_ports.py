@@ -1,5 +1,7 @@
 """Ports that are not a plain link with frames of 1,514 bytes: VLANs, jumbo frames, and cables that are pulled."""
 
+import re
+
 from harness import config
 from harness.case import SystemCase, for_each
 from harness.net import LINKS
@@ -171,13 +173,59 @@ class Cables(OneServer):
         def link_up():
             return next(port["link_up"] for port in steelyard.stats()["ports"] if port["name"] == "wan")
 
+        def told(what):
+            eventually(lambda: what in steelyard.process.log_tail(1000), f"the log says: {what}")
+
         with self.client.echo(family.vip(), 7000) as connection:
             self.assertEqual(connection.say("hello"), "hello")
             self.net.lb.batch("link set tap-wan down")
-            eventually(lambda: not link_up(), "the port's link is seen to be down")
+            told("link is down port=wan")
+            self.assertFalse(link_up())
             self.net.lb.batch("link set tap-wan up")
-            eventually(link_up, "the port's link is seen to be up")
+            told("link is up port=wan")
+            self.assertTrue(link_up())
             self.assertEqual(connection.say("still there"), "still there")
-        log = steelyard.process.log_tail(1000)
-        self.assertIn("link is down port=wan", log)
-        self.assertIn("link is up port=wan", log)
+
+
+class Groups(SystemCase):
+    """The link is told who listens for IPv6 addresses (MLD): switches may bring solicitations to nobody else."""
+
+    servers = 1
+
+    def document(self, *vips):
+        family = FAMILIES["ipv6"]
+        balancers = [
+            config.load_balancer(f"lb{number}", family.vip(number), config.listener(7000, mode="fullnat", check={"enabled": False}))
+            for number in vips
+        ]
+        return config.base(load_balancers=balancers, server_groups=[config.group("web", family, 8000, (100,))])
+
+    def joined(self, link):
+        return set(re.findall(r"inet6 (ff02::1:ff\S+)", self.net.lb.run("ip", "-6", "maddr", "show", "dev", f"sy-{link}")))
+
+    def test_vips_are_listened_for_as_long_as_they_are_there(self):
+        def group(number):
+            return f"ff02::1:ff00:{0x10 + number:x}"
+
+        self.client.namespace.run(
+            "nft",
+            "-f",
+            "-",
+            stdin="""table netdev mld {
+                chain arrived {
+                    type filter hook ingress device eth0 priority 0;
+                    ip6 daddr ff02::16 counter
+                }
+            }""",
+        )
+        self.addCleanup(self.client.namespace.run, "nft", "delete", "table", "netdev", "mld")
+        steelyard = self.run_steelyard(self.document(0, 1))
+        for link in ("wan", "lan"):
+            self.assertLessEqual({group(0), group(1)}, self.joined(link))
+        eventually(
+            lambda: "packets 0 " not in self.client.namespace.run("nft", "list", "table", "netdev", "mld"),
+            "a report has come over the link",
+        )
+        steelyard.reload(self.document(1, 2))
+        self.assertLessEqual({group(1), group(2)}, self.joined("wan"))
+        self.assertNotIn(group(0), self.joined("wan"))

@@ -123,6 +123,22 @@ TEST_P(EveryLimitedScheduler, SearchesManyServersInVainOnlyOnceAMillisecond) {
   EXPECT_THAT(missed(), testing::ElementsAre(7U));
 }
 
+TEST_P(EveryLimitedScheduler, RemembersThatOnlyAPermitWasMissing) {
+  Room room(GetParam(), std::vector<std::uint8_t>(64, 10));
+  for (std::size_t server = 0; server < 64; ++server) {
+    room.limit(server, 1, server == 7 ? 0 : 1);
+    if (server != 7) {
+      room.bench().open(server);
+    }
+  }
+  for (std::uint64_t client = 0; client < 100; ++client) {
+    room.bench().client = {client * 0x9e3779b97f4a7c15U};
+    const auto choice = room.choose();
+    EXPECT_FALSE(choice.server);
+    EXPECT_EQ(choice.missing, 7U);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, EveryLimitedScheduler,
                          testing::Values(Scheduler::wrr, Scheduler::wlc, Scheduler::rr, Scheduler::sch,
                                          Scheduler::tch));
@@ -136,6 +152,32 @@ TEST(FullServers, LeaveTheirTurnsToTheOthersByTheirWeights) {
     ++got.at(room.choose().server.value());
   }
   EXPECT_THAT(got, testing::ElementsAre(0, 300, 100));
+}
+
+TEST(FullServers, LeaveTheirConnectionsToTheLeastLoadedOfTheOthers) {
+  for (const std::size_t servers : {3U, 5U, 80U}) {
+    Room room(Scheduler::wlc, std::vector<std::uint8_t>(servers, 100));
+    room.limit(0, 1);
+    room.bench().open(0);
+    std::vector<std::size_t> got(servers);
+    for (std::size_t turn = 0; turn < 50 * (servers - 1); ++turn) {
+      ++got.at(room.open().server.value());
+    }
+    std::vector<std::size_t> even(servers, 50);
+    even[0] = 0;
+    EXPECT_EQ(got, even);
+  }
+}
+
+// Not full, but its permits are another worker's.
+TEST(FullServers, WhosePermitsAreElsewhereLeaveThemToTheLeastLoadedAsWell) {
+  Room room(Scheduler::wlc, {100, 100, 100, 50});
+  room.limit(0, 1'000, 0);
+  std::vector<std::size_t> got(4);
+  for (int turn = 0; turn < 250; ++turn) {
+    ++got.at(room.open().server.value());
+  }
+  EXPECT_THAT(got, testing::ElementsAre(0, 100, 100, 50));
 }
 
 TEST(FullServers, GetTheirOldShareWhenTheyHaveRoomAgain) {

@@ -244,6 +244,36 @@ TEST(PermitLedger, CountsTheConnectionsThatANewLimitFinds) {
   EXPECT_EQ(ledger.all_connections(1), 3U);
 }
 
+// Free permits of the old limit are no promise.
+TEST(PermitLedger, ALowerLimitBindsWithTheConfigurationThatBringsIt) {
+  for (const std::size_t workers : {1U, 2U, 5U}) {
+    for (const std::uint32_t open : {0U, 3U, 30U}) {
+      Ledger ledger(workers);
+      ledger.limit({{1, 1'000}});
+      ledger.settle();
+      for (std::uint32_t number = 0; number < open; ++number) {
+        ASSERT_TRUE(ledger.open(number % workers, 1));
+      }
+      ledger.limit({{1, 10}});
+      for (std::size_t worker = 0; worker < workers; ++worker) {
+        ledger.quiesce(worker);
+      }
+      for (int tries = 0; tries < 100; ++tries) {
+        for (std::size_t worker = 0; worker < workers; ++worker) {
+          static_cast<void>(ledger.open(worker, 1));
+        }
+      }
+      EXPECT_LE(ledger.all_connections(1), std::max(open, 10U));
+      ledger.limit_seen = 10;
+      for (int tries = 0; tries < 100; ++tries) {
+        static_cast<void>(ledger.open(0, 1));
+        ledger.settle();
+      }
+      EXPECT_EQ(ledger.all_connections(1), std::max(open, 10U)) << "the rest is given out";
+    }
+  }
+}
+
 // Workers of the configuration before know of no limit.
 TEST(PermitLedger, GivesNothingOfANewLimitBeforeWorkersKnowOfIt) {
   Ledger ledger(2);

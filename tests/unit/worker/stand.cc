@@ -164,14 +164,13 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
       link.vlan = plan_.lan_vlan;
       link.carrier = wan;
       setup.links[wan].vlans.push_back({plan_.lan_vlan, lan});
-      setup.links.push_back(link);
-      continue;
-    }
-    link.has_queue = has_queue(place);
-    link.relay = relays_[number * plan_.workers + place].get();
-    for (std::size_t from = 0; place == 0 && from < plan_.workers; ++from) {
-      if (worker::PacketRing* ring = relays_[number * plan_.workers + from].get(); ring != nullptr) {
-        link.relays_in.push_back(ring);
+    } else {
+      link.has_queue = has_queue(place);
+      link.relay = relays_[number * plan_.workers + place].get();
+      for (std::size_t from = 0; place == 0 && from < plan_.workers; ++from) {
+        if (worker::PacketRing* ring = relays_[number * plan_.workers + from].get(); ring != nullptr) {
+          link.relays_in.push_back(ring);
+        }
       }
     }
     if (plan_.kernel) {

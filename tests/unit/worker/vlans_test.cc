@@ -113,6 +113,42 @@ TYPED_TEST(Vlans, ABurstOfBothLinksIsSortedOut) {
   }
 }
 
+TYPED_TEST(Vlans, WhatItsKernelSideSendsIsTaggedAndWhatItGetsIsNot) {
+  Stand stand({.kernel = true, .lan_vlan = vlan});
+  Frame frame = first_packet<TypeParam>(test::nat_port);
+  test::set_macs(frame, test::host_mac(lan, 1), test::own_mac(lan));
+  const std::uint64_t before = stand.sent_tagged();
+  stand.receive_from_kernel(lan, frame);
+  stand.settle();
+  const auto sent = stand.sent(lan);
+  ASSERT_THAT(sent, SizeIs(1));
+  EXPECT_EQ(sent[0].bytes, frame.bytes);
+  EXPECT_EQ(stand.sent_tagged(), before + 1);
+  Frame echo =
+      test::echo_request<TypeParam>(Scene<TypeParam>::server, TypeParam::is_v6 ? "2001:db8:2::254" : "10.0.0.254");
+  test::set_macs(echo, test::own_mac(lan), test::host_mac(lan, 1));
+  stand.receive_as_is(lan, echo);
+  stand.settle();
+  const auto given = stand.given_to_kernel(lan);
+  ASSERT_THAT(given, SizeIs(1));
+  EXPECT_EQ(given[0].bytes, echo.bytes);
+}
+
+TYPED_TEST(Vlans, AFullPortLosesTaggedFramesByName) {
+  Stand stand({.lan_vlan = vlan});
+  stand.receive(wan, first_packet<TypeParam>(test::datagram_port));
+  stand.resolve();
+  ASSERT_THAT(stand.sent(lan), SizeIs(1));
+  const auto datagram = first_packet<TypeParam>(test::datagram_port);
+  stand.port(wan).set_room(5);
+  for (int number = 0; number < 100; ++number) {
+    stand.receive(wan, datagram);
+  }
+  stand.settle();
+  EXPECT_THAT(stand.sent(lan), SizeIs(5));
+  EXPECT_EQ(stand.drops(DropReason::tx_ring_full), 95u);
+}
+
 TYPED_TEST(Vlans, AFrameThatEndsInItsTagIsDropped) {
   Stand stand({.lan_vlan = vlan});
   const std::uint64_t before = stand.all_drops();
