@@ -1,0 +1,308 @@
+// What a segment says of what we have sent: acknowledged, held by the peer, lost; and what follows for the window. RFC
+// 9293 section 3.10.7.4; RFC 5681, 6298, 6582 (without SACK), 6937, 8985.
+#include <algorithm>
+
+#include "dataplane/tcp/connection.h"
+
+namespace steelyard::tcp {
+
+using packet::after;
+using packet::distance;
+
+struct Connection::Progress {
+  Sequence before;                 // SND.UNA as it was
+  std::uint32_t acknowledged = 0;  // sequence numbers, cumulatively
+  std::uint32_t delivered = 0;     // that had not arrived before, as far as we know
+  std::uint32_t flight_before = 0;
+  Time sampled_at = never;  // transmission of the first node that gives a sample
+  Time latest_at = never;   // ... of the last one
+  bool repetition_acknowledged = false;
+  bool duplicate_reported = false;  // D-SACK
+  bool is_duplicate = false;        // RFC 5681 section 2
+};
+
+// Octets in flight. Without SACK each duplicate acknowledgment says that a segment has arrived.
+std::uint32_t Connection::flight() const {
+  const std::uint32_t arrived = sack_ ? 0 : std::uint32_t{duplicates_} * payload_room();
+  return queue_.in_flight() - std::min(queue_.in_flight(), arrived);
+}
+
+void Connection::on_acknowledgment(const Context& context, const Segment& segment) {
+  if (state_ == State::syn_received) {
+    send_unacknowledged_ = initial_ + 1;
+    establish(context);
+    window_sequence_ = segment.sequence - 1;  // the window of this segment counts in any case
+  }
+  Progress progress;
+  progress.before = send_unacknowledged_;
+  progress.flight_before = flight();
+  count_duplicates(segment, progress);
+  update_send_window(context, segment);
+  take_delivered(context, segment, progress);
+  if (sack_) {
+    take_sack(context, segment, progress);
+  }
+  take_round_trip(context, segment, progress);
+  judge_probe(context, segment, progress);
+  if (sack_) {
+    detect_losses(context);
+  } else {
+    detect_losses_without_sack(context, progress);
+  }
+  adjust_window(context, progress);
+  if (fin_queued_ && queue_.empty()) {
+    on_fin_acknowledged(context);
+  }
+  if (wants_writable_ && writable(context.settings) >= context.settings.send_buffer / 2) {
+    wants_writable_ = false;
+    context.output.notify(Event::writable);
+  }
+}
+
+// RFC 5681 section 2, before the segment's window is taken.
+void Connection::count_duplicates(const Segment& segment, Progress& progress) {
+  progress.is_duplicate = segment.acknowledgment == send_unacknowledged_ && segment.length() == 0 &&
+                          queue_.outstanding() && std::uint32_t{segment.window} << peer_scale_ == send_window_;
+  if (!sack_ && progress.is_duplicate && duplicates_ < 255) {
+    ++duplicates_;
+    progress.delivered += payload_room();
+  }
+}
+
+void Connection::update_send_window(const Context& context, const Segment& segment) {
+  if (after(send_unacknowledged_, segment.acknowledgment)) {
+    return;
+  }
+  if (after(segment.sequence, window_sequence_) ||
+      (segment.sequence == window_sequence_ && !after(window_acknowledgment_, segment.acknowledgment))) {
+    send_window_ = std::uint32_t{segment.window} << peer_scale_;
+    window_sequence_ = segment.sequence;
+    window_acknowledgment_ = segment.acknowledgment;
+    largest_window_ = std::max(largest_window_, send_window_);
+  }
+  // RFC 9293 section 3.8.6.1: a peer that keeps its window closed and answers is alive.
+  if (send_window_ == 0) {
+    progress_at_ = context.now;
+  }
+}
+
+void Connection::take_delivered(const Context& context, const Segment& segment, Progress& progress) {
+  if (!after(segment.acknowledgment, send_unacknowledged_)) {
+    return;
+  }
+  const std::uint32_t sacked_before = queue_.sacked();
+  queue_.acknowledge(context.memory, segment.acknowledgment, [&](const Node& node) {
+    progress.repetition_acknowledged |= node.has(node_flag::retransmitted);
+    if (node.has(node_flag::sacked)) {
+      return;
+    }
+    if (!node.has(node_flag::retransmitted) && !after(sample_from_, node.begin)) {
+      progress.sampled_at = std::min(progress.sampled_at, node.sent_at);
+      progress.latest_at = node.sent_at;
+    }
+    const bool echo_is_older =
+        timestamps_ && static_cast<std::int32_t>(segment.options.timestamp_echo - timestamp(node.sent_at)) < 0;
+    if (sack_) {
+      rack_.delivered(node, context.now, echo_is_older);
+    }
+  });
+  progress.acknowledged = distance(send_unacknowledged_, segment.acknowledgment);
+  progress.delivered += progress.acknowledged - (sacked_before - queue_.sacked());
+  send_unacknowledged_ = segment.acknowledgment;
+  if (duplicates_ != 0) {
+    // Of the duplicates counted, those are over whose segments this acknowledges, all but the one that was missing.
+    const std::uint32_t segments = (progress.acknowledged + payload_room() - 1) / payload_room();
+    const std::uint32_t over = phase_ == Phase::recovery ? segments - 1 : duplicates_;
+    progress.delivered -= std::min(progress.delivered, std::min<std::uint32_t>(over, duplicates_) * payload_room());
+    duplicates_ = static_cast<std::uint8_t>(duplicates_ - std::min<std::uint32_t>(over, duplicates_));
+  }
+  backoff_ = 0;
+  progress_at_ = timer_base_ = context.now;
+}
+
+// RFC 2018 section 5, RFC 2883 section 4.
+void Connection::take_sack(const Context& context, const Segment& segment, Progress& progress) {
+  std::array<SackBlock, max_sack_blocks> blocks = segment.options.sacks;
+  std::size_t first = 0;
+  const std::size_t count = segment.options.sack_count;
+  if (count == 0) {
+    return;
+  }
+  const auto inside = [](const SackBlock& inner, const SackBlock& outer) {
+    return !after(outer.begin, inner.begin) && !after(inner.end, outer.end);
+  };
+  if (!after(blocks[0].end, segment.acknowledgment) || (count > 1 && inside(blocks[0], blocks[1]))) {
+    progress.duplicate_reported = true;
+    rack_.duplicate_reported(send_unacknowledged_, send_next_);
+    first = 1;
+  }
+  // In the order of sequence numbers, so that blocks do not look like reordering.
+  std::sort(blocks.begin() + static_cast<std::ptrdiff_t>(first), blocks.begin() + static_cast<std::ptrdiff_t>(count),
+            [](const SackBlock& left, const SackBlock& right) { return after(right.begin, left.begin); });
+  for (std::size_t index = first; index < count; ++index) {
+    const SackBlock& block = blocks[index];
+    if (!after(block.begin, send_unacknowledged_) || !after(block.end, block.begin) || after(block.end, send_next_)) {
+      continue;  // old or invented
+    }
+    queue_.mark_sacked(context.memory, block, [&](const Node& node) {
+      progress.delivered += node.length;
+      if (!node.has(node_flag::retransmitted) && !after(sample_from_, node.begin)) {
+        progress.sampled_at = std::min(progress.sampled_at, node.sent_at);
+        progress.latest_at = node.sent_at;
+      }
+      const bool echo_is_older =
+          timestamps_ && static_cast<std::int32_t>(segment.options.timestamp_echo - timestamp(node.sent_at)) < 0;
+      rack_.delivered(node, context.now, echo_is_older);
+    });
+  }
+}
+
+// One sample a round trip (RFC 6298 section 3); of what was repeated only by timestamps (Karn; RFC 7323 section 4.1).
+void Connection::take_round_trip(const Context& context, const Segment& segment, Progress& progress) {
+  if (progress.sampled_at != never && !(progress.repetition_acknowledged && !sack_)) {
+    trip_.sample(context.now - (progress.repetition_acknowledged ? progress.latest_at : progress.sampled_at));
+    rack_.sample(context.now - progress.latest_at, context.now);
+    sample_from_ = send_next_;
+    return;
+  }
+  if (progress.repetition_acknowledged && timestamps_ && progress.acknowledged != 0 &&
+      segment.options.timestamp_echo != 0) {
+    const auto milliseconds = static_cast<std::int32_t>(timestamp(context.now) - segment.options.timestamp_echo);
+    if (milliseconds >= 0 && milliseconds < 60'000) {
+      trip_.sample(std::max(Duration{std::chrono::milliseconds{milliseconds}}, Duration{1}));
+    }
+  }
+}
+
+// RFC 8985 section 7.4: had a tail loss probe repaired a loss that nobody else has seen?
+void Connection::judge_probe(const Context& context, const Segment& segment, const Progress& progress) {
+  if (!probe_outstanding_ || after(probe_end_, segment.acknowledgment)) {
+    return;
+  }
+  if (!probe_was_repetition_ || progress.duplicate_reported) {
+    probe_outstanding_ = false;
+  } else if (after(segment.acknowledgment, probe_end_)) {
+    probe_outstanding_ = false;
+    if (phase_ == Phase::open) {
+      cubic_.lost(progress.flight_before, payload_room());
+      cubic_.set_window(std::min(cubic_.window(), cubic_.threshold()));
+    }
+  } else if (progress.is_duplicate && segment.options.sack_count == 0) {
+    probe_outstanding_ = false;
+  }
+  (void)context;
+}
+
+bool Connection::three_sacked(const Context& context) const {
+  int segments = 0;
+  for (NodeIndex index = queue_.first(); index != queue_.first_unsent(); index = context.memory[index].next) {
+    const Node& node = context.memory[index];
+    segments += node.has(node_flag::sacked) && node.has(node_flag::leads) ? 1 : 0;
+    if (segments == 3) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Losses by time (rack.h); also called when the reordering timer is due.
+void Connection::detect_losses(const Context& context) {
+  reordering_at_ = never;
+  if (!queue_.outstanding() || (queue_.sacked() == 0 && phase_ == Phase::open)) {
+    return;
+  }
+  const std::uint32_t lost_before = queue_.lost();
+  const Duration window =
+      rack_.reordering_window(trip_, phase_ != Phase::open, queue_.sacked() != 0 && three_sacked(context));
+  if (const auto wait = rack_.detect(context.memory, queue_, window, context.now)) {
+    reordering_at_ = context.now + *wait;
+  }
+  if (queue_.lost() > lost_before && phase_ == Phase::open) {
+    enter_recovery(context);
+  }
+}
+
+// RFC 5681 section 3.2 and RFC 6582: the third duplicate, and in recovery each acknowledgment of a part, says that the
+// first segment is lost.
+void Connection::detect_losses_without_sack(const Context& context, const Progress& progress) {
+  const bool third =
+      phase_ == Phase::open && duplicates_ >= 3 && progress.is_duplicate && after(send_unacknowledged_, recovery_end_);
+  const bool partial =
+      phase_ == Phase::recovery && progress.acknowledged != 0 && after(recovery_end_, send_unacknowledged_);
+  if (!third && !partial) {
+    return;
+  }
+  std::uint32_t octets = 0;
+  for (NodeIndex index = queue_.first(); index != queue_.first_unsent() && octets < payload_room();
+       index = context.memory[index].next) {
+    octets += context.memory[index].length;
+    queue_.mark_lost(context.memory, index);
+  }
+  if (third) {
+    enter_recovery(context);
+  } else {
+    (void)retransmit_next(context, true);
+  }
+}
+
+void Connection::enter_recovery(const Context& context) {
+  phase_ = Phase::recovery;
+  recovery_end_ = send_next_;
+  probe_outstanding_ = false;
+  const std::uint32_t outstanding = distance(send_unacknowledged_, send_next_);
+  cubic_.lost(outstanding, payload_room());
+  reduction_.begin(outstanding);
+  // RFC 6937 section 3, RFC 5681 section 3.2: the first repetition goes out whatever the window says.
+  (void)retransmit_next(context, true);
+}
+
+void Connection::adjust_window(const Context& context, const Progress& progress) {
+  const std::uint32_t room = payload_room();
+  if (phase_ != Phase::open && !after(recovery_end_, send_unacknowledged_)) {
+    if (phase_ == Phase::recovery) {
+      cubic_.set_window(cubic_.threshold());
+      duplicates_ = 0;
+    }
+    phase_ = Phase::open;
+    rack_.recovered();
+    return;
+  }
+  if (phase_ == Phase::recovery) {
+    if (progress.delivered != 0) {
+      cubic_.set_window(std::max(reduction_.window(progress.delivered, flight(), cubic_.threshold(), room), room));
+    }
+    return;
+  }
+  // RFC 9438 section 5.8, RFC 7661: a window that was not used has proven nothing.
+  const std::uint32_t used = cubic_.in_slow_start() ? 2 * progress.flight_before : progress.flight_before + room;
+  if (progress.acknowledged != 0 && used >= cubic_.window()) {
+    cubic_.acknowledged(progress.acknowledged, room, trip_.smoothed(), context.now);
+  }
+}
+
+void Connection::on_fin_acknowledged(const Context& context) {
+  switch (state_) {
+    case State::fin_wait_1:
+      state_ = State::fin_wait_2;
+      if (closed_) {
+        idle_deadline_ = context.now + context.settings.finwait2_timeout;
+      }
+      break;
+    case State::closing:
+      enter_time_wait(context);
+      break;
+    case State::last_ack:
+      end(context, Cause::finished);
+      break;
+    case State::closed:
+    case State::syn_sent:
+    case State::syn_received:
+    case State::established:
+    case State::fin_wait_2:
+    case State::close_wait:
+    case State::time_wait:
+      break;
+  }
+}
+
+}  // namespace steelyard::tcp

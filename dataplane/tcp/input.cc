@@ -1,0 +1,162 @@
+// Which segments are believed: RFC 9293 section 3.10.7.4 as RFC 5961 (blind attacks) and RFC 7323 (old duplicates) have
+// sharpened it.
+#include "dataplane/tcp/connection.h"
+
+namespace steelyard::tcp {
+
+using packet::after;
+using packet::distance;
+
+namespace {
+
+// RFC 7323 section 5.5: a connection that has been idle for longer than half a round of the fastest clock that
+// timestamps may have knows nothing of its peer's any more.
+constexpr Duration timestamp_is_stale = std::chrono::hours{24 * 24};
+
+}  // namespace
+
+void Connection::on_segment(const Context& context, const Segment& received) {
+  Segment segment = received;
+  bool taken = false;
+  if (state_ == State::syn_sent) {
+    on_segment_in_syn_sent(context, segment);
+    // Data that come with the SYN-ACK are behind the SYN.
+    taken = synchronized() && segment.has(flag::syn);
+    segment.sequence = segment.sequence + 1;
+  } else if (state_ != State::closed && state_ != State::time_wait) {
+    if (state_ == State::syn_received && segment.has(flag::syn) && segment.has(flag::ack) &&
+        segment.sequence == peer_initial_) {
+      // Simultaneous open (RFC 9293 section 3.5, figure 8): the peer's SYN once more, with the acknowledgment of ours.
+      segment.flags = static_cast<std::uint8_t>(segment.flags & ~flag::syn);
+      segment.sequence = segment.sequence + 1;
+      acknowledging_.at_once();
+    }
+    taken = acceptable(context, segment);
+    if (taken) {
+      heard_at_ = context.now;
+      keepalive_sent_ = 0;
+      note_timestamp(context, segment);
+      on_acknowledgment(context, segment);
+    }
+  }
+  segment.flags = static_cast<std::uint8_t>(segment.flags & ~flag::syn);
+  if (taken && (segment.payload.length != 0 || segment.has(flag::fin)) && synchronized()) {
+    on_text(context, segment);
+  } else if (segment.payload.buffer != nullptr) {
+    context.memory.release(segment.payload);
+  }
+  finish(context);
+}
+
+// May the segment change anything? If not, it is answered as the RFCs demand.
+bool Connection::acceptable(const Context& context, const Segment& segment) {
+  // RFC 7323 section 3.2: once agreed on, timestamps are in every segment but resets.
+  if (timestamps_ && !segment.options.has_timestamps && !segment.has(flag::rst)) {
+    return false;
+  }
+  if (!passes_paws(context, segment)) {
+    challenge(context);
+    return false;
+  }
+  if (!in_window(segment)) {
+    if (!segment.has(flag::rst)) {
+      answer_old(context, segment);
+    }
+    return false;
+  }
+  if (segment.has(flag::rst)) {
+    on_reset(context, segment);
+    return false;
+  }
+  if (segment.has(flag::syn)) {
+    challenge(context);  // RFC 5961 section 4.2
+    return false;
+  }
+  return segment.has(flag::ack) && acknowledgment_acceptable(context, segment);
+}
+
+// Protection against wrapped sequence numbers (RFC 7323 section 5.3, R1). Resets are exempt.
+bool Connection::passes_paws(const Context& context, const Segment& segment) {
+  if (!timestamps_ || !segment.options.has_timestamps || segment.has(flag::rst)) {
+    return true;
+  }
+  return static_cast<std::int32_t>(segment.options.timestamp - peer_timestamp_) >= 0 ||
+         context.now - peer_timestamp_at_ > timestamp_is_stale;
+}
+
+// RFC 9293 section 3.10.7.4, first check. Two allowances: a segment without length may stand at the window's edge,
+// where a peer is that has filled it; and one that comes to a closed window is heard, though its data are not taken
+// (on_text()).
+bool Connection::in_window(const Segment& segment) const {
+  const std::uint32_t window = receive_.size();
+  const std::uint32_t offset = distance(receive_.next(), segment.sequence);
+  if (segment.length() == 0) {
+    return offset <= window;
+  }
+  if (window == 0) {
+    return offset == 0;
+  }
+  return offset < window || distance(receive_.next(), segment.end() - 1) < window;
+}
+
+// RFC 9293 section 3.10.7.4, fifth check; RFC 5961 section 5.2.
+bool Connection::acknowledgment_acceptable(const Context& context, const Segment& segment) {
+  if (state_ == State::syn_received) {
+    if (after(segment.acknowledgment, send_unacknowledged_) && !after(segment.acknowledgment, send_next_)) {
+      return true;
+    }
+    send_bare(context, segment.acknowledgment, flag::rst);
+    return false;
+  }
+  if (after(segment.acknowledgment, send_next_) ||
+      after(send_unacknowledged_ - largest_window_, segment.acknowledgment)) {
+    challenge(context);
+    return false;
+  }
+  return true;
+}
+
+// RFC 5961 section 3.2: only the exact number resets; any other in the window is asked about.
+void Connection::on_reset(const Context& context, const Segment& segment) {
+  if (segment.sequence == receive_.next()) {
+    end(context, state_ == State::syn_received ? Cause::refused : Cause::reset_by_peer);
+  } else {
+    challenge(context);
+  }
+}
+
+// A segment outside of the window: its sender must learn where we are. What takes sequence numbers is always answered,
+// since it may be a retransmission whose acknowledgment was lost; the rest as rarely as challenges, so that two stacks
+// that disagree do not answer each other for ever.
+void Connection::answer_old(const Context& context, const Segment& segment) {
+  if (segment.length() == 0 || segment.has(flag::syn)) {
+    challenge(context);
+    return;
+  }
+  if (segment.payload.length != 0 && !after(segment.end(), receive_.next())) {
+    duplicate_due_ = true;
+    duplicate_ = {segment.sequence, segment.sequence + segment.payload.length};
+  }
+  acknowledging_.at_once();
+}
+
+void Connection::challenge(const Context& context) {
+  if (challenges_.allow(context.now)) {
+    acknowledging_.at_once();
+  }
+}
+
+// RFC 7323 section 4.3: the timestamp to be echoed is that of the segment which the last acknowledgment was waiting
+// for.
+void Connection::note_timestamp(const Context& context, const Segment& segment) {
+  if (!timestamps_ || after(segment.sequence, last_acknowledged_)) {
+    return;
+  }
+  if (static_cast<std::int32_t>(segment.options.timestamp - peer_timestamp_) >= 0 ||
+      context.now - peer_timestamp_at_ > timestamp_is_stale) {
+    peer_timestamp_ = segment.options.timestamp;
+    peer_timestamp_at_ = context.now;
+  }
+}
+
+}  // namespace steelyard::tcp

@@ -1,0 +1,191 @@
+// All TCP of a worker: which connection a segment belongs to, listeners, half-open connections in their two regimes
+// (table and cookies), TIME_WAIT and timers. Pure like the connection: time is passed in, randomness came with the
+// secrets. Everything is allocated when it is made. Worker only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dataplane/packet/hash.h"
+#include "dataplane/tcp/connection.h"
+#include "dataplane/tcp/endpoints.h"
+#include "dataplane/tcp/initial_numbers.h"
+#include "dataplane/tcp/lookup.h"
+#include "dataplane/tcp/syn_cookie.h"
+#include "dataplane/tcp/syn_table.h"
+#include "dataplane/tcp/time_wait_table.h"
+#include "dataplane/tcp/timer_wheel.h"
+
+namespace steelyard::tcp {
+
+// Names a connection for as long as it lives, and nothing afterwards.
+struct ConnectionId {
+  std::uint32_t index = 0xffffffffU;
+  std::uint32_t generation = 0;
+  friend bool operator==(ConnectionId, ConnectionId) = default;
+};
+using ListenerIndex = std::uint16_t;
+
+// Secrets, drawn at start.
+struct StackSecrets {
+  packet::HashKey lookup;
+  SipKey numbers;  // initial sequence numbers and timestamps
+  SipKey cookies;
+};
+
+struct StackLimits {
+  std::size_t connections = 1'024;
+  std::size_t half_open = 1'024;
+  std::size_t time_wait = 1'024;
+  std::uint32_t answers_per_second = 100'000;  // SYN-ACKs and the like a listener, so that a flood is not reflected
+};
+
+struct StackCounters {
+  std::uint64_t segments = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t opened = 0;
+  std::uint64_t resets_sent = 0;  // to segments that belong to nothing
+  std::uint64_t cookies_sent = 0;
+  std::uint64_t cookies_accepted = 0;
+  std::uint64_t cookies_rejected = 0;
+  std::uint64_t half_open_expired = 0;
+  std::uint64_t dropped_full = 0;  // no room for another connection
+  std::uint64_t dropped_rate = 0;  // a listener's answers
+  std::uint64_t time_wait_recycled = 0;
+};
+
+// What happens, in order. Called from within the stack's calls: implementations note it and act later.
+class StackOutput {
+ public:
+  virtual void transmit(const Endpoints& endpoints, const Outgoing& segment) = 0;
+  virtual void accepted(ConnectionId connection, ListenerIndex listener) = 0;
+  // The slice's reference is the receiver's.
+  virtual void deliver(ConnectionId connection, const Slice& slice) = 0;
+  // Never Event::over, of which over() tells.
+  virtual void notify(ConnectionId connection, Event event) = 0;
+  virtual void over(ConnectionId connection, Cause cause) = 0;  // the id names nothing any more
+
+ protected:
+  ~StackOutput() = default;
+};
+
+class Stack {
+ public:
+  // `memory` and `output` outlive the stack.
+  Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now);
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+  ~Stack();
+
+  // Takes connections to an address (all zero: any) and port. `settings` outlive the listener and its connections.
+  ListenerIndex listen(const Ipv6Address& local, std::uint16_t port, const Settings& settings);
+
+  // Opens a connection from a local port that the caller has chosen. An id that names nothing when there is no room or
+  // the endpoints are in use.
+  [[nodiscard]] ConnectionId connect(const Endpoints& endpoints, const Settings& settings, Time now);
+
+  // A segment whose checksum is right; its payload's reference is taken over.
+  void on_segment(const Endpoints& endpoints, const Segment& segment, Time now);
+  // A report of a path MTU about a packet that we sent (connection.h).
+  void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
+  void on_timer(Time now);
+  // When on_timer() is due.
+  [[nodiscard]] Time deadline(Time now) const;
+
+  // The application's calls, as in connection.h; an id that names nothing is ignored.
+  [[nodiscard]] std::size_t send(ConnectionId id, std::span<const Slice> slices, Time now);
+  void consume(ConnectionId id, std::uint32_t octets, Time now);
+  void shutdown(ConnectionId id, Time now);
+  void close(ConnectionId id, Time now);
+  void abort(ConnectionId id, Time now);
+  // nullptr when it names nothing.
+  [[nodiscard]] const Connection* find(ConnectionId id) const;
+  [[nodiscard]] const Settings* settings_of(ConnectionId id) const;
+
+  [[nodiscard]] const StackCounters& counters() const { return counters_; }
+  [[nodiscard]] std::size_t connections() const { return live_; }
+  [[nodiscard]] std::size_t half_open() const { return half_open_.used(); }
+  [[nodiscard]] std::size_t time_wait() const { return time_wait_.used(); }
+  [[nodiscard]] std::size_t timers() const { return wheel_.count(); }
+
+ private:
+  struct Entry {
+    Connection connection;
+    Endpoints endpoints;
+    const Settings* settings = nullptr;
+    TimerLinks links;
+    std::uint32_t generation = 0;
+    bool live = false;
+  };
+  static_assert(sizeof(Entry) <= 512);
+
+  struct Entries {
+    std::vector<Entry> all;
+    [[nodiscard]] TimerLinks& links(std::uint32_t index) { return all[index].links; }
+  };
+
+  struct Listener {
+    Ipv6Address local;
+    const Settings* settings = nullptr;
+    std::uint16_t port = 0;
+    std::uint16_t next = 0xffff;  // of the same port
+    std::uint32_t answered = 0;   // in the second that `second` is
+    std::int64_t second = 0;
+    bool cookies = false;  // in the regime of cookies
+    Time cookies_until{};  // acknowledgments of cookies may come until then
+  };
+
+  class ConnectionOutput;  // a connection's Output: adds its id
+  enum class Kind : std::uint32_t { connection = 0, half_open = 1U << 30U, time_wait = 2U << 30U };
+  static constexpr std::uint32_t kind_mask = 3U << 30U;
+
+  [[nodiscard]] std::uint64_t hash_of(const Endpoints& endpoints) const { return hash(secrets_.lookup, endpoints); }
+  [[nodiscard]] std::uint32_t find(std::uint64_t hash, const Endpoints& endpoints) const;
+  [[nodiscard]] ListenerIndex listener_of(const Endpoints& endpoints) const;
+  [[nodiscard]] Entry* entry_of(ConnectionId id);
+  template <class Call>
+  void with_connection(std::uint32_t index, Time now, Call&& call);
+  [[nodiscard]] std::uint32_t allocate(const Endpoints& endpoints, const Settings& settings, std::uint64_t hash);
+  void retire(std::uint32_t index, Time now);
+  void start_accepted(std::uint32_t index, const Origin& origin, const Handshake& handshake, const Segment& segment,
+                      Time now);
+  [[nodiscard]] Origin origin_of(const Endpoints& endpoints, Sequence initial) const;
+
+  // stack_opening.cc
+  void on_no_match(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
+  void on_syn(const Endpoints& endpoints, const Segment& segment, ListenerIndex listener, std::uint64_t hash,
+              Sequence initial, Time now);
+  void on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
+  void on_time_wait(SlotIndex slot, const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
+  [[nodiscard]] bool on_cookie(const Endpoints& endpoints, const Segment& segment, ListenerIndex listener,
+                               std::uint64_t hash, Time now);
+  [[nodiscard]] bool complete(const Endpoints& endpoints, const Segment& segment, const Handshake& handshake,
+                              ListenerIndex listener, std::uint64_t hash, Duration round_trip, Time now);
+  void send_syn_ack(const Endpoints& endpoints, const Handshake& handshake, const Settings& settings,
+                    std::uint32_t timestamp);
+  void send_bare(const Endpoints& endpoints, Sequence sequence, Sequence acknowledgment, std::uint8_t flags);
+  void reset(const Endpoints& endpoints, const Segment& segment);
+  [[nodiscard]] bool may_answer(Listener& listener, Time now);
+  [[nodiscard]] bool uses_cookies(Listener& listener, Time now);
+  void forget_time_wait(SlotIndex slot, std::uint64_t hash);
+
+  StackLimits limits_;
+  StackSecrets secrets_;
+  Memory& memory_;
+  StackOutput& output_;
+  SynCookies cookies_;
+  Lookup lookup_;
+  Entries entries_;
+  std::vector<std::uint32_t> free_;
+  std::size_t live_ = 0;
+  SynTable half_open_;
+  TimeWaitTable time_wait_;
+  TimerWheel<Entries> wheel_;
+  std::vector<Listener> listeners_;
+  std::vector<ListenerIndex> by_port_;
+  StackCounters counters_;
+};
+
+}  // namespace steelyard::tcp
