@@ -63,7 +63,8 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
 void Connection::count_duplicates(const Segment& segment, Progress& progress) {
   progress.is_duplicate = segment.acknowledgment == send_unacknowledged_ && segment.length() == 0 &&
                           queue_.outstanding() && std::uint32_t{segment.window} << peer_scale_ == send_window_;
-  if (!sack_ && progress.is_duplicate && duplicates_ < 255) {
+  // After a timeout they only say that we repeat what the peer has.
+  if (!sack_ && progress.is_duplicate && phase_ != Phase::loss && duplicates_ < 255) {
     ++duplicates_;
     progress.delivered += payload_room();
   }
@@ -284,9 +285,7 @@ void Connection::on_fin_acknowledged(const Context& context) {
   switch (state_) {
     case State::fin_wait_1:
       state_ = State::fin_wait_2;
-      if (closed_) {
-        idle_deadline_ = context.now + context.settings.finwait2_timeout;
-      }
+      idle_deadline_ = closed_ ? context.now + context.settings.finwait2_timeout : never;
       break;
     case State::closing:
       enter_time_wait(context);

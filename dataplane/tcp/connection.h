@@ -165,6 +165,7 @@ class Connection {
   // receiving.cc
   void on_text(const Context& context, const Segment& segment);
   void take_in_order(const Context& context, const Slice& slice);
+  void fill_gap(const Context& context, const Slice& segment);
   void take_out_of_order(const Context& context, Sequence begin, const Slice& slice);
   void take_fin(const Context& context);
 

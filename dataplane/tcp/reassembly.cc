@@ -33,8 +33,7 @@ bool Reassembly::insert(Memory& memory, Sequence begin, const Slice& slice, Node
   return true;
 }
 
-Reassembly::Added Reassembly::add(Memory& memory, Sequence begin, const Slice& payload, Sequence next,
-                                  std::size_t most_held) {
+Reassembly::Added Reassembly::add(Memory& memory, Sequence begin, const Slice& payload, std::size_t most_held) {
   Added added;
   ++stamp_;
   const Sequence end = begin + payload.length;
@@ -48,7 +47,7 @@ Reassembly::Added Reassembly::add(Memory& memory, Sequence begin, const Slice& p
     const Sequence gap_end = index == no_node ? end : earlier_of(end, memory[index].begin);
     if (after(gap_end, cursor)) {
       const Slice piece = payload.from(distance(begin, cursor)).first(distance(cursor, gap_end));
-      if ((held_ >= most_held && cursor != next) || !insert(memory, cursor, piece, index)) {
+      if (held_ >= most_held || !insert(memory, cursor, piece, index)) {
         added.complete = false;
         break;
       }

@@ -24,9 +24,15 @@ class Reassembly {
   [[nodiscard]] bool empty() const { return first_ == no_node; }
   [[nodiscard]] std::size_t held() const { return held_; }
 
-  // Adds what is new of `payload`, whose first octet is `begin`; its reference is taken over in any case. `next` is the
-  // next octet in order: a piece that begins there is taken beyond `most_held`, since it leaves at once.
-  [[nodiscard]] Added add(Memory& memory, Sequence begin, const Slice& payload, Sequence next, std::size_t most_held);
+  // Adds what is new of `payload`, whose first octet is `begin`, as long as no more than `most_held` buffers are held;
+  // its reference is taken over in any case.
+  [[nodiscard]] Added add(Memory& memory, Sequence begin, const Slice& payload, std::size_t most_held);
+
+  // The octets from `next`, which is not behind the first piece, to that piece. No limit when nothing is
+  // held.
+  [[nodiscard]] std::uint32_t room_before(const Memory& memory, Sequence next) const {
+    return first_ == no_node ? 0xffffffffU : packet::distance(next, memory[first_].begin);
+  }
 
   // Removes and returns the piece that begins at `next`; its reference is the caller's.
   [[nodiscard]] std::optional<Slice> take(Memory& memory, Sequence next);

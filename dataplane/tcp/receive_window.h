@@ -53,7 +53,11 @@ class ReceiveWindow {
     next_ = next_ + 1;
     edge_ = packet::later_of(edge_, next_);
   }
-  void consumed(std::uint32_t octets) { unread_ -= std::min(octets, unread_); }
+  void consumed(std::uint32_t octets) {
+    const std::uint32_t real = std::min(octets, unread_);
+    unread_ -= real;
+    opened_ += real;
+  }
 
   // A larger or smaller buffer; a smaller one only stops the edge until the window has shrunk by what comes in.
   void resize(std::uint32_t buffer) { buffer_ = buffer; }
@@ -69,6 +73,7 @@ class ReceiveWindow {
     std::uint32_t window = current;
     if (growth() >= std::min(segment, buffer_ / 2)) {
       window = std::max(current, (current + growth()) & ~(unit - 1));
+      opened_ = 0;
     }
     // Rounded up, so that it does not seem to shrink; but not time and again beyond what there is room for. Then it
     // seems to shrink by less than a unit, and what lies within the edge is still taken (RFC 7323 section 2.4).
@@ -80,8 +85,11 @@ class ReceiveWindow {
     return static_cast<std::uint16_t>(field);
   }
 
-  // Is it worth a segment of its own to say how much the window has grown?
-  [[nodiscard]] bool update_due(std::uint32_t segment) const { return growth() >= std::min(2 * segment, buffer_ / 2); }
+  // Is it worth a segment of its own to say how much the window has grown by what was consumed? (That it can say more than
+  // a SYN could is not.)
+  [[nodiscard]] bool update_due(std::uint32_t segment) const {
+    return std::min(growth(), opened_) >= std::min(2 * segment, buffer_ / 2);
+  }
 
  private:
   static constexpr std::uint32_t most_unscaled = 65'535;
@@ -97,8 +105,9 @@ class ReceiveWindow {
   Sequence edge_;
   std::uint32_t buffer_ = 0;
   std::uint32_t unread_ = 0;
+  std::uint32_t opened_ = 0;  // consumed since the edge last moved
   std::uint8_t scale_ = 0;
 };
-static_assert(sizeof(ReceiveWindow) == 20);
+static_assert(sizeof(ReceiveWindow) == 24);
 
 }  // namespace steelyard::tcp

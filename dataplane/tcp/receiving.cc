@@ -1,4 +1,6 @@
 // What comes in order and what does not: RFC 9293 section 3.10.7.4, seventh and eighth checks; RFC 2018, RFC 2883.
+#include <algorithm>
+
 #include "dataplane/tcp/connection.h"
 
 namespace steelyard::tcp {
@@ -47,9 +49,12 @@ void Connection::on_text(const Context& context, const Segment& segment) {
     drop();
     reset_peer(context, Cause::unread_data);
     return;
-  } else if (begin == receive_.next() && (reassembly_.empty() || context.memory.available() == 0)) {
-    reassembly_.clear(context.memory);
-    take_in_order(context, slice);
+  } else if (begin == receive_.next()) {
+    if (reassembly_.empty()) {
+      take_in_order(context, slice);
+    } else {
+      fill_gap(context, slice);
+    }
   } else {
     take_out_of_order(context, begin, slice);
   }
@@ -67,16 +72,35 @@ void Connection::take_in_order(const Context& context, const Slice& slice) {
 }
 
 void Connection::take_out_of_order(const Context& context, Sequence begin, const Slice& slice) {
-  const Reassembly::Added added =
-      reassembly_.add(context.memory, begin, slice, receive_.next(), context.settings.most_held);
+  const Reassembly::Added added = reassembly_.add(context.memory, begin, slice, context.settings.most_held);
   if (!added.duplicate.empty() && !duplicate_due_) {
     duplicate_due_ = true;
     duplicate_ = added.duplicate;
   }
-  while (const auto piece = reassembly_.take(context.memory, receive_.next())) {
-    take_in_order(context, *piece);
+  acknowledging_.at_once();  // RFC 5681 section 4.2
+}
+
+// A segment begins where we wait, and something is held: both are delivered in turn, what is held first where both have
+// it. Needs no nodes, so that it never fails.
+void Connection::fill_gap(const Context& context, const Slice& segment) {
+  Slice rest = segment;
+  while (!rest.empty()) {
+    const std::uint32_t octets = std::min(rest.length, reassembly_.room_before(context.memory, receive_.next()));
+    context.memory.retain(rest);
+    take_in_order(context, rest.first(octets));
+    rest = rest.from(octets);
+    const Sequence from = receive_.next();
+    while (const auto piece = reassembly_.take(context.memory, receive_.next())) {
+      take_in_order(context, *piece);
+    }
+    const std::uint32_t known = std::min(rest.length, distance(from, receive_.next()));
+    if (known != 0 && !duplicate_due_) {
+      duplicate_due_ = true;
+      duplicate_ = {from, from + known};
+    }
+    rest = rest.from(known);
   }
-  // RFC 5681 section 4.2: at once when there is a gap, and when one is filled.
+  context.memory.release(segment);
   acknowledging_.at_once();
 }
 

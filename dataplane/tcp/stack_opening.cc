@@ -196,7 +196,9 @@ void Stack::on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segme
       send_bare(endpoints, half.initial + 1, next, flag::ack);
     }
   } else if (segment.has(flag::ack) && distance(next, segment.sequence) <= 0xffffU &&
-             (!handshake.timestamps || segment.options.has_timestamps)) {
+             (!handshake.timestamps ||
+              (segment.options.has_timestamps &&
+               static_cast<std::int32_t>(segment.options.timestamp - handshake.timestamp) >= 0))) {
     if (segment.acknowledgment != half.initial + 1) {
       reset(endpoints, segment);
     } else if (!free_.empty()) {

@@ -63,7 +63,8 @@ void Connection::arm(const Context& context) {
     loss_deadline_ = never;
   }
   // RFC 9293 section 3.8.4: only when nothing else asks the peer.
-  if (context.settings.keepalive_idle > Duration{0} && state_ != State::fin_wait_2 && synchronized()) {
+  const bool waits_for_fin = state_ == State::fin_wait_2 && closed_;
+  if (context.settings.keepalive_idle > Duration{0} && !waits_for_fin && synchronized()) {
     idle_deadline_ = queue_.empty() ? heard_at_ + context.settings.keepalive_idle +
                                           keepalive_sent_ * context.settings.keepalive_interval
                                     : never;
@@ -186,7 +187,7 @@ void Connection::on_persist_timeout(const Context& context) {
 
 // Keepalive, or nobody waits for the peer's FIN any more.
 void Connection::on_idle_timer(const Context& context) {
-  if (state_ == State::fin_wait_2) {
+  if (state_ == State::fin_wait_2 && closed_) {
     end(context, Cause::timed_out);
     return;
   }
@@ -201,8 +202,11 @@ void Connection::on_idle_timer(const Context& context) {
 void Connection::on_path_mtu(const Context& context, Sequence quoted, std::uint32_t mtu) {
   const bool outstanding =
       synchronized() && queue_.outstanding() && !after(send_unacknowledged_, quoted) && after(send_next_, quoted);
+  // RFC 8201 section 4: what is below IPv6's minimum is discarded. IPv4's old routers do not say what fits (RFC 1191
+  // section 5).
+  const bool absurd = mtu < minimum_mtu_ && minimum_mtu_ == packet::Ipv6::minimum_mtu;
   const std::uint32_t believed = std::max<std::uint32_t>(mtu, minimum_mtu_);
-  if (!outstanding || believed - headers_ >= segment_size_) {
+  if (!outstanding || absurd || believed - headers_ >= segment_size_) {
     return;
   }
   segment_size_ = static_cast<std::uint16_t>(believed - headers_);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <set>
 
@@ -9,12 +10,15 @@
 #include "dataplane/tcp/challenge_limit.h"
 #include "dataplane/tcp/cubic.h"
 #include "dataplane/tcp/initial_numbers.h"
+#include "dataplane/tcp/local_ports.h"
+#include "dataplane/tcp/lookup.h"
 #include "dataplane/tcp/rate_reduction.h"
 #include "dataplane/tcp/receive_window.h"
 #include "dataplane/tcp/round_trip.h"
 #include "dataplane/tcp/syn_cookie.h"
 #include "dataplane/tcp/syn_table.h"
 #include "dataplane/tcp/time_wait_table.h"
+#include "dataplane/tcp/timer_wheel.h"
 
 namespace steelyard::tcp {
 namespace {
@@ -236,6 +240,96 @@ TEST(InitialSequence, isn_keyed_and_monotone) {
     seen.insert(initial_sequence(SipKey{{port, 2}}, somebody(), start).value);
   }
   EXPECT_GT(seen.size(), 1'990U);
+}
+
+TEST(LocalPorts, ports_unpredictable) {
+  LocalPorts ports{40'000, 49'999, SipKey{{1, 2}}};
+  LocalPorts others{40'000, 49'999, SipKey{{1, 3}}};
+  std::set<std::uint16_t> used;
+  std::vector<std::uint16_t> order;
+  int neighbours = 0;
+  int same = 0;
+  for (int port = 0; port < 10'000; ++port) {
+    order.push_back(ports.allocate().value());
+    same += order.back() == others.allocate().value() ? 1 : 0;
+    neighbours += port > 0 && order[static_cast<std::size_t>(port)] == order[static_cast<std::size_t>(port) - 1] + 1;
+    EXPECT_TRUE(used.insert(order.back()).second);
+  }
+  EXPECT_FALSE(ports.allocate());
+  EXPECT_LT(neighbours, 10);
+  EXPECT_LT(same, 10);
+  for (const std::uint16_t port : order) {
+    ports.release(port);
+  }
+  // A second round has another order, and no port comes back soon.
+  int at_the_same_place = 0;
+  for (const std::uint16_t port : order) {
+    const std::uint16_t again = ports.allocate().value();
+    at_the_same_place += again == port ? 1 : 0;
+    ports.release(again);
+  }
+  EXPECT_LT(at_the_same_place, 100);
+  const std::uint16_t last = ports.allocate().value();
+  ports.release(last);
+  for (int other = 0; other < 5'000; ++other) {
+    const std::uint16_t port = ports.allocate().value();
+    EXPECT_NE(port, last);
+    ports.release(port);
+  }
+}
+
+TEST(Lookup, WhatIsInsertedIsFoundAndWhatIsErasedIsNot) {
+  Lookup lookup{1'000};
+  std::mt19937_64 random{9};
+  std::map<std::uint32_t, std::uint64_t> there;
+  for (int round = 0; round < 50'000; ++round) {
+    const auto value = static_cast<std::uint32_t>(random() % 1'000);
+    if (const auto found = there.find(value); found != there.end()) {
+      EXPECT_EQ(lookup.find(found->second, [&](std::uint32_t candidate) { return candidate == value; }), value);
+      lookup.erase(found->second, value);
+      EXPECT_EQ(lookup.find(found->second, [&](std::uint32_t candidate) { return candidate == value; }), Lookup::none);
+      there.erase(found);
+    } else {
+      // Few home buckets: they overflow.
+      const std::uint64_t hash = (random() % 8) << 61U | (random() & 0xffffU);
+      lookup.insert(hash, value);
+      there.emplace(value, hash);
+    }
+    ASSERT_EQ(lookup.used(), there.size());
+  }
+}
+
+TEST(TimerWheel, EveryEntryIsCalledInTimeAndLazyOnesMove) {
+  struct Links {
+    std::vector<TimerLinks> all = std::vector<TimerLinks>(500);
+    TimerLinks& links(std::uint32_t index) { return all[index]; }
+  } links;
+  TimerWheel<Links> wheel{links, start};
+  std::mt19937_64 random{3};
+  std::vector<Time> deadlines(500, never);
+  Time now = start;
+  for (int round = 0; round < 20'000; ++round) {
+    const auto entry = static_cast<std::uint32_t>(random() % 500);
+    constexpr std::array<std::uint64_t, 4> reach{300, 70'000, 5'000'000, 10};
+    deadlines[entry] = now + std::chrono::milliseconds{1 + random() % reach[random() % 4]};
+    wheel.schedule(entry, deadlines[entry]);
+    const Time next = wheel.earliest();
+    ASSERT_GE(next, now);
+    now = random() % 2 == 0 ? next : now + std::chrono::milliseconds{random() % 50};
+    wheel.advance(now, [&](std::uint32_t due) {
+      if (deadlines[due] <= now) {
+        ASSERT_GT(deadlines[due] + 52ms, now);
+        deadlines[due] = never;
+      } else {
+        wheel.schedule(due, deadlines[due]);
+      }
+    });
+    if (round % 100 == 0) {
+      for (std::uint32_t index = 0; index < 500; ++index) {
+        ASSERT_TRUE(deadlines[index] == never || deadlines[index] > now) << index;
+      }
+    }
+  }
 }
 
 TEST(Endpoints, BothFamiliesLiveInOneForm) {
