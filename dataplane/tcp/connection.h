@@ -191,7 +191,7 @@ class Connection {
   void on_probe_timeout(const Context& context);
   void on_persist_timeout(const Context& context);
   void on_idle_timer(const Context& context);
-  [[nodiscard]] bool gives_up(const Context& context, Duration after) const;
+  [[nodiscard]] Duration persist_timeout(const Context& context) const;
   [[nodiscard]] Duration probe_timeout(const Context& context) const;
 
   // closing.cc

@@ -85,8 +85,8 @@ class ReceiveWindow {
     return static_cast<std::uint16_t>(field);
   }
 
-  // Is it worth a segment of its own to say how much the window has grown by what was consumed? (That it can say more than
-  // a SYN could is not.)
+  // Is it worth a segment of its own to say how much the window has grown by what was consumed? (That it can say more
+  // than a SYN could is not.)
   [[nodiscard]] bool update_due(std::uint32_t segment) const {
     return std::min(growth(), opened_) >= std::min(2 * segment, buffer_ / 2);
   }

@@ -78,12 +78,12 @@ bool Connection::send_next(const Context& context) {
   const std::uint32_t window = after(send_edge(), send_next_) ? distance(send_next_, send_edge()) : 0;
   const std::uint32_t available = queue_.unsent() - (fin_queued_ ? 1U : 0U);
   const std::uint32_t payload = std::min({payload_room(), available, window});
-  if (window == 0 || (flight() != 0 && flight() + payload > cubic_.window()) ||
-      !worth_sending(context, payload, window)) {
+  if (window == 0 || flight() >= std::max(cubic_.window(), 1U) || !worth_sending(context, payload, window)) {
     return false;
   }
+  // Of small slices a segment may be shorter than it could be.
   const Run run = queue_.next_unsent(context.memory, payload, window);
-  if (run.length == 0) {
+  if (run.length == 0 || (flight() != 0 && flight() + run.payload > cubic_.window())) {
     return false;
   }
   transmit_run(context, run);

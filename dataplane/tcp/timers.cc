@@ -38,8 +38,8 @@ void Connection::arm(const Context& context) {
   }
   if (queue_.outstanding()) {
     loss_timer_ = LossTimer::retransmission;
-    loss_deadline_ =
-        std::min(timer_base_ + trip_.timeout(limits, backoff_), progress_at_ + context.settings.user_timeout);
+    const Duration timeout = send_window_ == 0 ? persist_timeout(context) : trip_.timeout(limits, backoff_);
+    loss_deadline_ = std::min(timer_base_ + timeout, progress_at_ + context.settings.user_timeout);
     if (reordering_at_ < loss_deadline_) {
       loss_timer_ = LossTimer::reordering;
       loss_deadline_ = reordering_at_;
@@ -57,7 +57,7 @@ void Connection::arm(const Context& context) {
       timer_base_ = context.now;
       backoff_ = 0;
     }
-    loss_deadline_ = timer_base_ + trip_.timeout(limits, backoff_);
+    loss_deadline_ = timer_base_ + persist_timeout(context);
   } else {
     loss_timer_ = LossTimer::off;
     loss_deadline_ = never;
@@ -69,6 +69,12 @@ void Connection::arm(const Context& context) {
                                           keepalive_sent_ * context.settings.keepalive_interval
                                     : never;
   }
+}
+
+// RFC 9293 section 3.8.6.1: as the retransmission timeout, and so often that a peer has several chances to show that it
+// is alive before it is given up.
+Duration Connection::persist_timeout(const Context& context) const {
+  return std::min(trip_.timeout(context.settings.timeout, backoff_), context.settings.user_timeout / 4);
 }
 
 // RFC 8985 section 7.2.

@@ -304,7 +304,8 @@ class Simulation {
         return;
       }
     }
-    if (side.written == plan_.octets[side.number] && !side.shut) {
+    // Before the handshake has ended, a close would be the end of everything (RFC 9293 section 3.10.4).
+    if (side.written == plan_.octets[side.number] && !side.shut && connection->state() >= State::established) {
       side.shut = true;
       side.stack.shutdown(side.id, now_);
     }
@@ -345,7 +346,8 @@ class Simulation {
   [[nodiscard]] std::string progress() const {
     std::string text;
     for (const auto& side : sides_) {
-      text += "[wrote " + std::to_string(side->written) + " received " + std::to_string(side->received);
+      text += (side->cause ? "over " + std::to_string(static_cast<int>(*side->cause)) + " " : std::string{}) +
+              "[wrote " + std::to_string(side->written) + " received " + std::to_string(side->received);
       if (const Connection* connection = side->stack.find(side->id)) {
         const ConnectionReport report = connection->report(settings_);
         text += " state " + std::to_string(static_cast<int>(report.state)) + " unacknowledged " +
