@@ -1,10 +1,27 @@
 // What attackers try, and options, as scripts.
+#include <algorithm>
+
+#include "dataplane/tcp/wire.h"
 #include "tests/unit/tcp/script.h"
 
 namespace steelyard::tcp::test {
 namespace {
 
-class SecurityCases : public Script {};
+class SecurityCases : public Script {
+ protected:
+  // A segment whose options are these bytes, read as they come from the wire.
+  void in_with_options(std::uint8_t flags, const std::vector<std::uint8_t>& options) {
+    std::vector<std::uint8_t> header(packet::tcp_header_size + options.size());
+    std::ranges::copy(options, header.begin() + packet::tcp_header_size);
+    header[12] = 0xf0;  // says more than there is: the reader must not believe it
+    Segment segment;
+    static_cast<SegmentHeader&>(segment) = read_header(header);
+    segment.sequence = Sequence{peer_initial_};
+    segment.flags = flags;
+    stack_->on_segment(endpoints_, segment, now_);
+    after_event();
+  }
+};
 INSTANTIATE_TEST_SUITE_P(Worlds, SecurityCases, all_worlds(), name_of);
 
 TEST_P(SecurityCases, rst_exact_resets) {
@@ -210,14 +227,25 @@ TEST_P(SecurityCases, icmp_frag_needed_out_of_window_ignored) {
 }
 
 TEST_P(SecurityCases, truncated_option_safe) {
-  handshake();
-  in(A, seq(1), ack(1), len(5));
-  EXPECT_EQ(received_, stream(1, 5));
+  const std::vector<std::uint8_t> whole{2, 4, 0x03, 0xe8, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 3, 3, 7, 1};
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    endpoints_ = endpoints(static_cast<std::uint16_t>(6'000 + size));
+    in_with_options(S, {whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)});
+    ASSERT_EQ(sent_count(), 1U);
+    const Options answered = sent_.front().header.options;
+    EXPECT_EQ(answered.sack_permitted, size >= 6);
+    EXPECT_EQ(answered.has_timestamps, size >= 16);
+    EXPECT_EQ(answered.has_window_scale, size >= 19);
+    out(SA, ack(1));
+    in(A, seq(1), ack(1), len(5), ts(1));
+    EXPECT_EQ(report().segment + (size >= 16 ? 12U : 0U), size >= 4 ? 1'000U : endpoints_.default_segment_size());
+    drain();
+  }
 }
 
 TEST_P(SecurityCases, wscale_over_14_clamped) {
-  // The reader clamps (options_test.cc); here what follows from 14.
-  handshake({.scale = 14});
+  in_with_options(S, {3, 3, 15, 1});
+  out(SA, ack(1));
   in(A, seq(1), ack(1), win(0xffff));
   EXPECT_EQ(report().send_window, 0xffffU << 14U);
 }

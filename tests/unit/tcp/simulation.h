@@ -50,6 +50,12 @@ class Simulation {
     settings_ = {.receive_buffer = plan_.buffer, .send_buffer = plan_.buffer, .mtu = plan_.mtu};
     settings_.user_timeout = 3'000s;
     settings_.syn_timeout = 3'000s;
+    if (plan_.aborts != 0) {
+      // A reset may be lost: without keepalive its receiver would wait for ever if it has nothing to send.
+      settings_.keepalive_idle = 60s;
+      settings_.keepalive_interval = 10s;
+      settings_.keepalive_probes = 30;
+    }
     sides_[0].emplace(*this, 0);
     sides_[1].emplace(*this, 1);
     sides_[1]->stack.listen({}, 80, settings_);
