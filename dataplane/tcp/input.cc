@@ -119,7 +119,12 @@ bool Connection::acknowledgment_acceptable(const Context& context, const Segment
 // RFC 5961 section 3.2: only the exact number resets; any other in the window is asked about.
 void Connection::on_reset(const Context& context, const Segment& segment) {
   if (segment.sequence == receive_.next()) {
-    end(context, state_ == State::syn_received ? Cause::refused : Cause::reset_by_peer);
+    // In CLOSING and LAST-ACK the peer has all but our FIN's acknowledgment for us, and may have forgotten it: no
+    // error.
+    const bool only_fin_left = (state_ == State::closing || state_ == State::last_ack) && queue_.queued() == 1;
+    end(context, state_ == State::syn_received ? Cause::refused
+                 : only_fin_left               ? Cause::finished
+                                               : Cause::reset_by_peer);
   } else {
     challenge(context);
   }

@@ -200,6 +200,25 @@ TEST_P(OpenCloseCases, half_close_serves_after_fin) {
   EXPECT_EQ(stack_->time_wait(), 0U) << "who closes second has no TIME_WAIT";
 }
 
+TEST_P(OpenCloseCases, a_reset_in_last_ack_is_no_error_when_all_data_are_acknowledged) {
+  for (const bool acknowledged : {true, false}) {
+    endpoints_ = endpoints(acknowledged ? 4'000 : 4'001);
+    written_ = 0;
+    handshake();
+    in(FA, seq(1), ack(1));
+    app_send(10);
+    app_close();
+    drain();
+    if (acknowledged) {
+      in(A, seq(2), ack(11));
+    }
+    EXPECT_EQ(state(), State::last_ack);
+    in(R, seq(2));
+    EXPECT_EQ(cause_, acknowledged ? Cause::finished : Cause::reset_by_peer);
+    drain();
+  }
+}
+
 TEST_P(OpenCloseCases, our_half_close_still_receives) {
   handshake();
   app_shutdown();
