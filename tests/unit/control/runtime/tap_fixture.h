@@ -20,7 +20,9 @@ class TapFixture : public ::testing::Test {
     const auto room = tap.rings[worker]->reserve(sizeof record + more.size());
     if (!room.empty()) {
       std::memcpy(room.data(), &record, sizeof record);
-      std::memcpy(room.data() + sizeof record, more.data(), more.size());
+      if (!more.empty()) {
+        std::memcpy(room.data() + sizeof record, more.data(), more.size());
+      }
       tap.rings[worker]->commit();
     }
   }
