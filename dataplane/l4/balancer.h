@@ -271,6 +271,9 @@ class Balancer {
     return FoundFlow{record_of(table<Family>()[found->flow]), found->side};
   }
 
+  // Where packets to an address go; nothing: no route, or no room for one more neighbour.
+  [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const service::Address& destination);
+
   [[nodiscard]] const BalancerCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t flows() const { return v4_.size() + v6_.size(); }
   // The worker that owns a client's flows.
@@ -507,7 +510,6 @@ class Balancer {
   // The listener's scheduler, brought up to date with its servers and their health.
   [[nodiscard]] schedule::Scheduler& scheduler_of(const service::Listener& listener);
   [[nodiscard]] schedule::LoadView load() const;
-  [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const service::Address& destination);
   // What to call it when there was none.
   [[nodiscard]] packet::DropReason why_no_hop(const service::Address& destination) const;
 

@@ -33,7 +33,8 @@ Result<MbufPool> MbufPool::create(const MbufPoolSettings& settings) {
   if (settings.buffers == 0) {
     return failure(fmt::format("packet pool {}: no buffers are configured", settings.name));
   }
-  const auto room = static_cast<std::uint16_t>(settings.frame_room + RTE_PKTMBUF_HEADROOM);
+  const unsigned headroom = settings.frame_room == no_room ? 0U : RTE_PKTMBUF_HEADROOM;
+  const auto room = static_cast<std::uint16_t>(settings.frame_room + headroom);
   rte_mempool* pool = rte_pktmbuf_pool_create_by_ops(settings.name.c_str(), settings.buffers, cache_for(settings),
                                                      packet_private_size, room, settings.numa_node, "ring_mt_rts");
   if (pool == nullptr) {

@@ -34,13 +34,16 @@ struct PacketDeleter {
 // Owner of one packet, all segments of it.
 using Packet = std::unique_ptr<rte_mbuf, PacketDeleter>;
 
+// Of buffers that only point into others (indirect ones).
+inline constexpr std::uint16_t no_room = 0;
+
 // Bytes of frame that a buffer must hold for this MTU: Ethernet, two VLAN tags, checksum; at least smallest_frame_room.
 [[nodiscard]] std::uint16_t frame_room(std::uint16_t mtu);
 
 struct MbufPoolSettings {
   std::string name{};  // unique in the process, at most 25 characters
   std::uint32_t buffers = 0;
-  std::uint16_t frame_room = smallest_frame_room;  // bytes after the headroom
+  std::uint16_t frame_room = smallest_frame_room;  // bytes after the headroom; no_room: no headroom either
   std::uint16_t cache = 256;                       // buffers that each lcore may keep for itself
   int numa_node = -1;                              // -1: any
 };

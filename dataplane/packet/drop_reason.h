@@ -21,8 +21,9 @@ enum class DropReason : std::uint8_t {
   ip_source_bad,         // multicast, broadcast, loopback, unspecified or IPv4-mapped source
   ip_options_forbidden,  // source routes and IPv6 routing headers
   ttl_expired,
-  land_attack,    // source address = destination address
-  l4_header_bad,  // TCP or UDP header does not fit, lengths disagree
+  land_attack,      // source address = destination address
+  l4_header_bad,    // TCP or UDP header does not fit, lengths disagree
+  l4_checksum_bad,  // of TCP that ends here; what is forwarded is judged by its receiver
   tcp_flags_impossible,
   port_zero,
   arp_malformed,
@@ -86,6 +87,7 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "ttl_expired",
                                                              "land_attack",
                                                              "l4_header_bad",
+                                                             "l4_checksum_bad",
                                                              "tcp_flags_impossible",
                                                              "port_zero",
                                                              "arp_malformed",

@@ -80,6 +80,18 @@ std::optional<IcmpQuote> quote_in(const PacketView& error) {
 }
 
 template <class Family>
+std::optional<std::uint32_t> too_big_mtu(const PacketView& error) {
+  if constexpr (Family::is_v6) {
+    return error.l4[0] == icmpv6_too_big ? std::optional{__builtin_bswap32(load<std::uint32_t>(error.l4 + 4))}
+                                         : std::nullopt;
+  } else {
+    return error.l4[0] == icmp_unreachable && error.l4[1] == icmp_code_fragmentation_needed
+               ? std::optional<std::uint32_t>{load_be16(error.l4 + 6)}
+               : std::nullopt;
+  }
+}
+
+template <class Family>
 std::optional<QuotedTunnel<Family>> quoted_tunnel(const PacketView& error) {
   if (error.contiguous < error.l3_length || error.l4_length < icmp_header_size + Family::header_size ||
       checksum_of<Family>(error) != 0) {
@@ -92,15 +104,10 @@ std::optional<QuotedTunnel<Family>> quoted_tunnel(const PacketView& error) {
   }
   QuotedTunnel<Family> found{load<typename Family::Address>(quote + Family::source_offset),
                              load<typename Family::Address>(quote + Family::destination_offset)};
-  const std::uint8_t type = error.l4[0];
-  if constexpr (Family::is_v6) {
-    const std::uint32_t mtu = __builtin_bswap32(load<std::uint32_t>(error.l4 + 4));
-    const std::size_t length = Family::header_size + load_be16(quote + 4);
-    found.mtu = type == icmpv6_too_big && mtu < length ? static_cast<std::uint16_t>(mtu) : std::uint16_t{0};
-  } else {
-    const std::uint16_t mtu = load_be16(error.l4 + 6);
-    const bool says_mtu = type == icmp_unreachable && error.l4[1] == icmp_code_fragmentation_needed;
-    found.mtu = says_mtu && mtu < load_be16(quote + 2) ? mtu : std::uint16_t{0};
+  const std::size_t length =
+      Family::is_v6 ? Family::header_size + std::size_t{load_be16(quote + 4)} : std::size_t{load_be16(quote + 2)};
+  if (const auto mtu = too_big_mtu<Family>(error); mtu && *mtu < length) {
+    found.mtu = static_cast<std::uint16_t>(*mtu);
   }
   return found;
 }
@@ -115,6 +122,8 @@ template std::optional<IcmpQuote> quote_in<Ipv4>(const PacketView&);
 template std::optional<IcmpQuote> quote_in<Ipv6>(const PacketView&);
 template std::optional<QuotedTunnel<Ipv4>> quoted_tunnel<Ipv4>(const PacketView&);
 template std::optional<QuotedTunnel<Ipv6>> quoted_tunnel<Ipv6>(const PacketView&);
+template std::optional<std::uint32_t> too_big_mtu<Ipv4>(const PacketView&);
+template std::optional<std::uint32_t> too_big_mtu<Ipv6>(const PacketView&);
 template void write_icmp_checksum<Ipv4>(const PacketView&);
 template void write_icmp_checksum<Ipv6>(const PacketView&);
 

@@ -34,6 +34,11 @@ struct IcmpQuote {
 template <class Family>
 [[nodiscard]] std::optional<IcmpQuote> quote_in(const PacketView& error);
 
+// What fits on the path of the quoted packet, if that is what the error says (RFC 1191 section 4, RFC 4443
+// section 3.2); 0 from routers that do not know (RFC 1191 section 5).
+template <class Family>
+[[nodiscard]] std::optional<std::uint32_t> too_big_mtu(const PacketView& error);
+
 // A quoted packet that has another IP packet in it: its outer header.
 template <class Family>
 struct QuotedTunnel {

@@ -117,6 +117,8 @@ class Connection {
   void close(const Context& context);
   // Reset.
   void abort(const Context& context);
+  // The settings are others than at the last call. What the handshake has said stays: segment size and window scale.
+  void settings_changed(const Context& context);
 
   // --- what it is ------------------------------------------------------------------------------------------------
   [[nodiscard]] State state() const { return state_; }

@@ -16,9 +16,9 @@ namespace steelyard::tcp {
 
 class LocalPorts {
  public:
-  // Ports `first` to `last`, both included.
-  LocalPorts(std::uint16_t first, std::uint16_t last, const SipKey& secret) : secret_(secret) {
-    for (unsigned port = first; port <= last; ++port) {
+  // Every `step`-th port from `first` to `last`, both included: workers share an address by taking turns.
+  LocalPorts(std::uint16_t first, std::uint16_t last, const SipKey& secret, std::uint16_t step = 1) : secret_(secret) {
+    for (unsigned port = first; port <= last; port += step) {
       ring_.push_back(static_cast<std::uint16_t>(port));
     }
     for (std::size_t place = ring_.size(); place > 1; --place) {

@@ -14,7 +14,7 @@ std::uint32_t Connection::payload_room() const {
 }
 
 std::uint16_t Connection::announced_size(const Context& context) const {
-  return static_cast<std::uint16_t>(context.settings.mtu - headers_);
+  return context.settings.announced_segment(headers_);
 }
 
 std::uint32_t Connection::writable(const Settings& settings) const {
@@ -90,13 +90,16 @@ bool Connection::send_next(const Context& context) {
   return true;
 }
 
-// Silly window avoidance (RFC 9293 section 3.8.6.2.1) and Nagle's rule (section 3.7.4).
+// Silly window avoidance (RFC 9293 section 3.8.6.2.1), Nagle's rule (section 3.7.4) and the cork.
 bool Connection::worth_sending(const Context& context, std::uint32_t payload, std::uint32_t window) const {
   const std::uint32_t available = queue_.unsent();
   if (payload >= payload_room()) {
     return true;
   }
   if (available <= window) {
+    if (context.settings.cork && !fin_queued_) {
+      return false;
+    }
     return !context.settings.nagle || fin_queued_ || !queue_.outstanding();
   }
   return payload >= largest_window_ / 2 && payload != 0;

@@ -2,6 +2,7 @@
 // server group; a connection keeps no copy.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "dataplane/tcp/round_trip.h"
@@ -24,7 +25,16 @@ struct Settings {
   std::uint16_t mtu = 1'500;                   // of the link: what the MSS option says follows from it
   std::uint16_t most_held = 256;               // buffers out of order a connection
   std::uint8_t keepalive_probes = 9;
-  bool nagle = false;  // RFC 9293 section 3.7.4; a proxy passes on what it gets
+  std::uint16_t largest_segment = 0xffff;  // what the MSS option says at most
+  bool nagle = false;                      // RFC 9293 section 3.7.4; a proxy passes on what it gets
+  // Only full segments go out, until it is taken back: for who writes a head and a body. What waits for a
+  // retransmission timeout goes all the same.
+  bool cork = false;
+
+  // What the MSS option says when IP and TCP headers without options have `headers` octets (RFC 6691).
+  [[nodiscard]] std::uint16_t announced_segment(std::uint16_t headers) const {
+    return std::min(static_cast<std::uint16_t>(mtu - headers), largest_segment);
+  }
 };
 
 }  // namespace steelyard::tcp

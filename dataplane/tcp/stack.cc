@@ -68,10 +68,23 @@ Stack::~Stack() {
 }
 
 ListenerIndex Stack::listen(const Ipv6Address& local, std::uint16_t port, const Settings& settings) {
-  const auto index = static_cast<ListenerIndex>(listeners_.size());
-  listeners_.push_back({.local = local, .settings = &settings, .port = port, .next = by_port_[port]});
+  const auto unused = std::ranges::find(listeners_, nullptr, &Listener::settings);
+  const auto index = static_cast<ListenerIndex>(unused - listeners_.begin());
+  if (unused == listeners_.end()) {
+    listeners_.emplace_back();
+  }
+  listeners_[index] = {.local = local, .settings = &settings, .port = port, .next = by_port_[port]};
   by_port_[port] = index;
   return index;
+}
+
+void Stack::stop_listening(ListenerIndex listener) {
+  ListenerIndex* link = &by_port_[listeners_[listener].port];
+  while (*link != listener) {
+    link = &listeners_[*link].next;
+  }
+  *link = listeners_[listener].next;
+  listeners_[listener] = {};
 }
 
 ListenerIndex Stack::listener_of(const Endpoints& endpoints) const {
@@ -272,6 +285,16 @@ const Settings* Stack::settings_of(ConnectionId id) const {
   return entry == nullptr ? nullptr : entry->settings;
 }
 
+const Endpoints* Stack::endpoints_of(ConnectionId id) const {
+  const Entry* entry = const_cast<Stack*>(this)->entry_of(id);
+  return entry == nullptr ? nullptr : &entry->endpoints;
+}
+
+bool Stack::in_time_wait(const Endpoints& endpoints) const {
+  const std::uint32_t found = find(hash_of(endpoints), endpoints);
+  return found != Lookup::none && static_cast<Kind>(found & kind_mask) == Kind::time_wait;
+}
+
 std::size_t Stack::send(ConnectionId id, std::span<const Slice> slices, Time now) {
   std::size_t taken = 0;
   if (entry_of(id) != nullptr) {
@@ -304,6 +327,14 @@ void Stack::close(ConnectionId id, Time now) {
 void Stack::abort(ConnectionId id, Time now) {
   if (entry_of(id) != nullptr) {
     with_connection(id.index, now, [](Connection& connection, const Context& context) { connection.abort(context); });
+  }
+}
+
+void Stack::change_settings(ConnectionId id, const Settings& settings, Time now) {
+  if (Entry* entry = entry_of(id); entry != nullptr) {
+    entry->settings = &settings;
+    with_connection(id.index, now,
+                    [](Connection& connection, const Context& context) { connection.settings_changed(context); });
   }
 }
 

@@ -81,6 +81,9 @@ class Stack {
 
   // Takes connections to an address (all zero: any) and port. `settings` outlive the listener and its connections.
   ListenerIndex listen(const Ipv6Address& local, std::uint16_t port, const Settings& settings);
+  // Takes no more; half-open connections are reset at their next segment, and those that were accepted go on. The index
+  // may be given to another listener.
+  void stop_listening(ListenerIndex listener);
 
   // Opens a connection from a local port that the caller has chosen. An id that names nothing when there is no room or
   // the endpoints are in use.
@@ -100,9 +103,13 @@ class Stack {
   void shutdown(ConnectionId id, Time now);
   void close(ConnectionId id, Time now);
   void abort(ConnectionId id, Time now);
+  // Other settings for a connection from now on; they outlive it.
+  void change_settings(ConnectionId id, const Settings& settings, Time now);
   // nullptr when it names nothing.
   [[nodiscard]] const Connection* find(ConnectionId id) const;
   [[nodiscard]] const Settings* settings_of(ConnectionId id) const;
+  [[nodiscard]] const Endpoints* endpoints_of(ConnectionId id) const;
+  [[nodiscard]] bool in_time_wait(const Endpoints& endpoints) const;
 
   [[nodiscard]] const StackCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t connections() const { return live_; }

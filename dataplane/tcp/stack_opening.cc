@@ -44,7 +44,7 @@ void Stack::send_syn_ack(const Endpoints& endpoints, const Handshake& handshake,
   segment.acknowledgment = handshake.peer_initial + 1;
   segment.flags = flag::syn | flag::ack;
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(settings.receive_buffer, 0xffffU));
-  segment.options.segment_size = static_cast<std::uint16_t>(settings.mtu - endpoints.headers());
+  segment.options.segment_size = settings.announced_segment(endpoints.headers());
   segment.options.has_window_scale = handshake.scaled;
   segment.options.window_scale = ReceiveWindow::scale_for(settings.receive_buffer);
   segment.options.sack_permitted = handshake.sack;

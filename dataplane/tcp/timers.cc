@@ -205,6 +205,15 @@ void Connection::on_idle_timer(const Context& context) {
   send_bare(context, send_unacknowledged_ - 1, flag::ack);
 }
 
+void Connection::settings_changed(const Context& context) {
+  receive_.resize(context.settings.receive_buffer);
+  if (context.settings.keepalive_idle == Duration{0} && state_ != State::fin_wait_2) {
+    idle_deadline_ = never;
+    keepalive_sent_ = 0;
+  }
+  finish(context);
+}
+
 void Connection::on_path_mtu(const Context& context, Sequence quoted, std::uint32_t mtu) {
   const bool outstanding =
       synchronized() && queue_.outstanding() && !after(send_unacknowledged_, quoted) && after(send_next_, quoted);

@@ -77,9 +77,13 @@ void store_checksum(std::span<std::uint8_t> header, const Endpoints& endpoints, 
   packet::store(&header[checksum_offset], static_cast<std::uint16_t>(~packet::fold(sum)));
 }
 
-bool checksum_is_right(std::span<const std::uint8_t> segment, const Endpoints& endpoints) {
-  const std::uint16_t sum = packet::fold(pseudo_header_sum(endpoints, segment.size()) + packet::sum_of(segment));
-  return sum == 0xffff || sum == 0;
+void store_pseudo_header_sum(std::span<std::uint8_t> header, const Endpoints& endpoints, std::size_t payload_length) {
+  packet::store(&header[checksum_offset], packet::fold(pseudo_header_sum(endpoints, header.size() + payload_length)));
+}
+
+bool checksum_is_right(std::uint64_t sum, std::size_t length, const Endpoints& endpoints) {
+  const std::uint16_t folded = packet::fold(pseudo_header_sum(endpoints, length) + sum);
+  return folded == 0xffff || folded == 0;
 }
 
 }  // namespace steelyard::tcp

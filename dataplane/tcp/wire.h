@@ -45,7 +45,13 @@ class PiecewiseSum {
 void store_checksum(std::span<std::uint8_t> header, const Endpoints& endpoints, std::size_t payload_length,
                     std::uint64_t payload_sum);
 
-// Is the checksum of a contiguous segment that has come right?
-[[nodiscard]] bool checksum_is_right(std::span<const std::uint8_t> segment, const Endpoints& endpoints);
+// Stores what hardware that computes the checksum wants to find there: the sum over the pseudo header.
+void store_pseudo_header_sum(std::span<std::uint8_t> header, const Endpoints& endpoints, std::size_t payload_length);
+
+// Is the checksum of a segment that has come right? It is `length` octets long and sums up to `sum`.
+[[nodiscard]] bool checksum_is_right(std::uint64_t sum, std::size_t length, const Endpoints& endpoints);
+[[nodiscard]] inline bool checksum_is_right(std::span<const std::uint8_t> segment, const Endpoints& endpoints) {
+  return checksum_is_right(packet::sum_of(segment), segment.size(), endpoints);
+}
 
 }  // namespace steelyard::tcp

@@ -58,6 +58,11 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
       return;
     }
   }
+  if (tcp_ != nullptr && packet::is_icmp_error(view) && tcp_->receive_error(view, now_ns_)) {
+    packets_.consumed.add();
+    rte_pktmbuf_free(packet);
+    return;
+  }
   const service::Address destination = destination_of(view);
   // What is said to an address that is the node's own as well, an error about a health probe for one, is the kernel's.
   if (!answers_for(destination) || (is_own(destination) && !packet::is_echo_request(view))) {
@@ -167,6 +172,9 @@ void Worker::handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborM
 // Nobody's packet: the kernel's when it is for one of its addresses or a group, else by the `unmatched` policy.
 void Worker::handle_unclaimed(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
   const service::Address destination = destination_of(view);
+  if (is_terminated(view, destination)) {
+    return handle_terminated(packet, view, link);
+  }
   const bool group = (rte_pktmbuf_mtod(packet, const std::uint8_t*)[0] & 1U) != 0;
   if (is_own(destination) || group || snapshot_->pass_unmatched) {
     to_kernel(packet, link);

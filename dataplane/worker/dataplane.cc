@@ -1,9 +1,6 @@
 #include "dataplane/worker/dataplane.h"
 
-#include <fcntl.h>
-#include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,6 +12,7 @@
 #include <rte_malloc.h>
 
 #include "dataplane/worker/multicast_groups.h"
+#include "dataplane/worker/secrets.h"
 
 namespace steelyard::worker {
 namespace {
@@ -35,40 +33,6 @@ FlowMemory allocate(std::size_t bytes) {
     throw std::bad_alloc();
   }
   return memory;
-}
-
-template <class Value>
-void fill_randomly(Value& value) {
-  // The kernel's generator never fails for so few bytes once it is seeded.
-  if (getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) {
-    std::abort();
-  }
-}
-
-// A secret that outlives the process but not the machine's run: read from `path`, made there (0600) when it is not yet.
-// Where neither works, a fresh one: only connections that follow a restart at once can then meet an old TIME_WAIT.
-packet::HashKey lasting_secret(const std::string& path) {
-  packet::HashKey key;
-  const auto transfer = [&key](int file, auto operation) {
-    return operation(file, &key, sizeof key) == static_cast<ssize_t>(sizeof key);
-  };
-  const int known = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (known >= 0) {
-    const bool whole = transfer(known, ::read);
-    ::close(known);
-    if (whole) {
-      return key;
-    }
-  }
-  fill_randomly(key);
-  const int made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (made >= 0) {
-    if (!transfer(made, ::write)) {
-      ::unlink(path.c_str());
-    }
-    ::close(made);
-  }
-  return key;
 }
 
 std::uint64_t time_since_boot_ns() {
@@ -97,7 +61,8 @@ std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers)
   }
   const std::size_t buffer = std::size_t{nic::frame_room(mtu)} + 512;
   const std::size_t buffers = (std::size_t{settings.packet_buffers} + 4'096) * buffer;
-  return static_cast<std::uint32_t>(((flows + buffers) * workers + 8'192 * buffer) / (1024 * 1024) + 64);
+  const std::size_t tcp = settings.tcp ? buffer_bytes(*settings.tcp) : 0;
+  return static_cast<std::uint32_t>(((flows + buffers + tcp) * workers + 8'192 * buffer) / (1024 * 1024) + 64);
 }
 
 // Fragments that a worker may keep waiting, of each family: all workers' may lie in the buffers of the one that
@@ -231,6 +196,13 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
     receive.push_back(pools->receive.raw());
     report_.packet_buffer_bytes += pools->receive.buffer_bytes() * pools->receive.capacity();
     pools_.push_back(std::move(*pools));
+    if (settings.tcp) {
+      auto tcp_pools = TcpPools::create(*settings.tcp, worker);
+      if (!tcp_pools) {
+        return tl::unexpected(tcp_pools.error());
+      }
+      tcp_pools_.push_back(std::move(*tcp_pools));
+    }
   }
   for (const PortPlan& plan : settings.ports) {
     Link link;
@@ -434,6 +406,9 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   setup.rcu = rcu_.get();
   setup.clock = &clock_;
   setup.fragments.held = held_fragments(settings.packet_buffers, worker_count_);
+  if (settings.tcp) {
+    setup.tcp = host_setup(*settings.tcp, tcp_pools_[worker], pools_[worker].generate, worker);
+  }
   l4::BalancerSetup& balancer = setup.balancer;
   balancer.worker = setup.id;
   balancer.workers = worker_count_;

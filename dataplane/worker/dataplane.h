@@ -21,6 +21,7 @@
 #include "dataplane/service/snapshot.h"
 #include "dataplane/worker/bandwidth_divider.h"
 #include "dataplane/worker/permit_ledger.h"
+#include "dataplane/worker/tcp_plan.h"
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
@@ -57,6 +58,7 @@ struct DataplaneSettings {
   std::vector<PortPlan> ports;
   std::vector<service::Address> local_addresses;
   l4::PortRange local_ports;
+  std::optional<TcpPlan> tcp;               // none: no TCP ends here
   std::size_t persistent_clients = 65'536;  // per worker
   std::size_t limited_sources = 131'072;    // per worker; 4 MiB, once a listener has limits per source
   std::string run_folder{nic::runtime_folder};
@@ -166,6 +168,7 @@ class Dataplane {
   std::size_t worker_count_;
   std::vector<nic::DeviceLock> locks_;
   std::vector<nic::WorkerPools> pools_;
+  std::vector<TcpPools> tcp_pools_;  // by worker, if TCP ends in them
   std::optional<nic::MbufPool> exception_pool_;
   struct Link {
     std::string name;

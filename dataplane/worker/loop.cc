@@ -59,6 +59,11 @@ Worker::Worker(WorkerSetup setup)
   }
   keep_time();
   adopt_snapshot();
+  if (setup.tcp) {
+    setup.tcp->key = hash_key_;
+    setup.tcp->worker = id_;
+    tcp_ = std::make_unique<TcpHost>(*setup.tcp, *this, now_ns_);
+  }
 }
 
 Worker::~Worker() {
@@ -110,6 +115,9 @@ std::size_t Worker::turn() {
     handled += receive_from_kernel(link);
   }
   handled += receive_handed(burst);
+  if (tcp_ != nullptr) {
+    work += tcp_->turn(now_ns_);
+  }
   stages_.enter(Stage::timers);
   if (now_ns_ >= next_expiry_ns_) {
     next_expiry_ns_ = now_ns_ + millisecond;

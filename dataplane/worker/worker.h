@@ -8,6 +8,7 @@
 //   burst.cc   a burst of packets: parse, look up, act on the verdicts
 //   answers.cc what is not layer 4: ARP, ND, ICMP echo, the kernel
 //   fragments.cc pieces of datagrams, to the owners of their flows
+//   terminating.cc TCP that ends here
 //   splitting.cc packets that are larger than the next link
 //   watch.cc   packets while an administrator traces or captures
 #pragma once
@@ -35,6 +36,7 @@
 #include "dataplane/worker/ring.h"
 #include "dataplane/worker/stages.h"
 #include "dataplane/worker/tap.h"
+#include "dataplane/worker/tcp_host.h"
 
 namespace steelyard::worker {
 
@@ -78,11 +80,15 @@ struct WorkerSetup {
   const std::atomic<const Taps*>* taps = nullptr;             // null: nobody ever watches
   rte_rcu_qsbr* rcu = nullptr;
   const Clock* clock = nullptr;
-  l4::FragmentLimits fragments;  // for each address family
-  l4::BalancerSetup balancer;    // `neighbors` and `output` are filled in by the worker
+  l4::FragmentLimits fragments;     // for each address family
+  std::optional<TcpHostSetup> tcp;  // none: no TCP ends here
+  l4::BalancerSetup balancer;       // `neighbors` and `output` are filled in by the worker
 };
 
-class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, public neighbor::NeighborOutput {
+class Worker final : public l4::BalancerOutput,
+                     public l4::FragmentOutput,
+                     public neighbor::NeighborOutput,
+                     public TcpHostOutput {
  public:
   // Control thread; a snapshot has been published before. Throws std::bad_alloc.
   explicit Worker(WorkerSetup setup);
@@ -106,12 +112,18 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   [[nodiscard]] std::uint64_t heartbeat() const { return heartbeat_.get(); }
   [[nodiscard]] service::WorkerId id() const { return id_; }
 
-  // BalancerOutput, NeighborOutput and FragmentOutput; on the worker.
+  // Null: no TCP ends here.
+  [[nodiscard]] const TcpHostCounters* tcp_counters() const { return tcp_ != nullptr ? &tcp_->counters() : nullptr; }
+
+  // BalancerOutput, NeighborOutput, FragmentOutput and TcpHostOutput; on the worker.
   bool send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) override;
   void send_frame(std::uint16_t port, std::span<const std::uint8_t> frame) override;
   void release(rte_mbuf* packet, neighbor::HopIndex hop) override;
   void give_up(rte_mbuf* packet, packet::DropReason reason) override;
   void give_up_fragment(void* packet, packet::DropReason reason) override;
+  [[nodiscard]] std::optional<neighbor::HopIndex> hop_to(const service::Address& destination) override;
+  [[nodiscard]] Link link_of(neighbor::HopIndex hop) const override;
+  void send_segment(rte_mbuf* packet, neighbor::HopIndex hop) override;
 
  private:
   struct TransmitBuffer {
@@ -217,6 +229,13 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   [[nodiscard]] bool answers_for(const service::Address& address) const;
   [[nodiscard]] bool is_own(const service::Address& address) const;
 
+  // terminating.cc
+  void handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link);
+  [[nodiscard]] bool is_terminated(const packet::PacketView& view, const service::Address& destination) const {
+    return tcp_ != nullptr && view.kind == packet::PacketKind::l4 && view.protocol == packet::protocol_tcp &&
+           tcp_->is_ours(destination);
+  }
+
   // vlan.cc
   void receive_tagged(std::span<rte_mbuf*> packets, std::uint16_t link);
   [[nodiscard]] std::optional<std::uint16_t> take_tag_off(rte_mbuf* packet, std::uint16_t carrier) const;
@@ -308,6 +327,7 @@ class Worker final : public l4::BalancerOutput, public l4::FragmentOutput, publi
   l4::FragmentTable<packet::Ipv6> fragments_v6_;
   TurnCounters turns_;
   service::Counter heartbeat_;
+  std::unique_ptr<TcpHost> tcp_;
 };
 
 }  // namespace steelyard::worker

@@ -1,0 +1,32 @@
+// What sits on a worker's TCP: layer 7, or the services of the tests. Everything on the worker; it has the rules of the
+// packet path (no allocation, no lock, no system call).
+#pragma once
+
+#include <cstddef>
+
+#include "dataplane/tcp/stack.h"
+
+namespace steelyard::worker {
+
+class TcpHost;
+
+class TcpApplication {
+ public:
+  virtual ~TcpApplication() = default;
+  // Control thread, once, before all else; `host` outlives the application's use of it.
+  virtual void attach(TcpHost& host) = 0;
+  // Control thread, once, when the worker has stopped and the stack is gone: every buffer is to be given back now.
+  virtual void detach() = 0;
+
+  // As tcp::StackOutput: called from within the stack, so note it and act in turn().
+  virtual void accepted(tcp::ConnectionId connection, tcp::ListenerIndex listener) = 0;
+  virtual void deliver(tcp::ConnectionId connection, const tcp::Slice& slice) = 0;
+  virtual void notify(tcp::ConnectionId connection, tcp::Event event) = 0;
+  virtual void over(tcp::ConnectionId connection, tcp::Cause cause) = 0;
+
+  // Once a turn of the worker, after its packets: the time to act. Returns how much there was to do; of 0 the worker
+  // may sleep.
+  virtual std::size_t turn(tcp::Time now) = 0;
+};
+
+}  // namespace steelyard::worker

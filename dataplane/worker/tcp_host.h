@@ -1,0 +1,157 @@
+// TCP that ends on a worker: between packets and tcp::Stack. What comes becomes segments whose payload is the received
+// buffer itself; what goes out is a small buffer with the headers, chained in front of *indirect* buffers that point
+// into the payload, so that a retransmission never edits a packet that may still be in a transmit ring. Payload is not
+// copied but where a port cannot send chains (counted). Worker only, but for the counters.
+//
+// A tcp::Buffer is an rte_mbuf of one segment; a slice's offset counts from its `buf_addr`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <rte_mbuf.h>
+
+#include "dataplane/l4/local_ports.h"
+#include "dataplane/neighbor/neighbor_table.h"
+#include "dataplane/nic/pools.h"
+#include "dataplane/packet/view.h"
+#include "dataplane/service/address.h"
+#include "dataplane/service/counter.h"
+#include "dataplane/service/ids.h"
+#include "dataplane/service/listener_index.h"
+#include "dataplane/tcp/local_ports.h"
+#include "dataplane/tcp/stack.h"
+#include "dataplane/worker/tcp_application.h"
+
+namespace steelyard::worker {
+
+// What the host asks of its worker.
+class TcpHostOutput {
+ public:
+  virtual ~TcpHostOutput() = default;
+  // The way to an address; nothing without a route.
+  [[nodiscard]] virtual std::optional<neighbor::HopIndex> hop_to(const service::Address& destination) = 0;
+  struct Link {
+    bool takes_chains = true;        // packets of several buffers
+    bool computes_checksum = false;  // of TCP
+  };
+  [[nodiscard]] virtual Link link_of(neighbor::HopIndex hop) const = 0;
+  // Sends a packet that is complete from its IP header on, with room for the Ethernet header in front.
+  virtual void send_segment(rte_mbuf* packet, neighbor::HopIndex hop) = 0;
+};
+
+struct TcpHostSetup {
+  tcp::StackLimits limits;
+  tcp::StackSecrets secrets;
+  packet::HashKey key;                        // by which all workers know whose a client is
+  std::size_t queue_nodes = 65'536;           // slices in all queues (tcp/memory.h)
+  std::vector<service::Address> addresses;    // whose TCP ends here
+  l4::PortRange local_ports{32'768, 65'535};  // of connections that we open
+  service::WorkerId worker;
+  std::uint32_t workers = 1;
+  nic::MbufPool* headers = nullptr;
+  nic::MbufPool* clones = nullptr;   // buffers without room of their own
+  nic::MbufPool* payload = nullptr;  // for what the application makes itself
+  TcpApplication* application = nullptr;
+};
+
+// Written by the worker, read by any thread.
+struct TcpHostCounters {
+  service::Counter received;        // segments
+  service::Counter sent;            // segments
+  service::Counter copied;          // octets of payload, for ports that take no chains
+  service::Counter checksum_wrong;  // dropped
+  service::Counter unsendable;      // no buffer, or no way there: left to retransmission
+};
+
+class TcpHost final : private tcp::StackOutput {
+ public:
+  // Control thread. Allocates all that it will ever need; `output` outlives it.
+  TcpHost(const TcpHostSetup& setup, TcpHostOutput& output, std::uint64_t now_ns);
+  TcpHost(const TcpHost&) = delete;
+  TcpHost& operator=(const TcpHost&) = delete;
+  ~TcpHost();
+
+  // Does TCP for this address end here?
+  [[nodiscard]] bool is_ours(const service::Address& address) const { return addresses_.contains(address); }
+  // The worker that a packet's connection belongs to: by the local port of those that we open, else by the client.
+  // For a packet that is_ours().
+  [[nodiscard]] service::WorkerId owner_of(const packet::PacketView& view) const;
+  // A TCP packet that is_ours(), of kind l4; takes it. False: the checksum is wrong, and the packet is the caller's.
+  [[nodiscard]] bool receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns);
+  // An ICMP error about something that an address of ours has sent. True: it was about TCP that ends here.
+  [[nodiscard]] bool receive_error(const packet::PacketView& view, std::uint64_t now_ns);
+  // Timers and the application; how much was done.
+  std::size_t turn(std::uint64_t now_ns);
+
+  // --- for the application ---------------------------------------------------------------------------------------
+  [[nodiscard]] tcp::Stack& stack() { return *stack_; }
+  [[nodiscard]] nic::MbufPool& payload() { return payload_; }
+  [[nodiscard]] std::span<const service::Address> addresses() const { return addresses_.all(); }
+  [[nodiscard]] std::size_t queue_nodes_used() const { return memory_.used(); }
+  // Opens a connection from an address of ours, with a local port whose answers come to this worker. An id that names
+  // nothing: no port or no room is left.
+  [[nodiscard]] tcp::ConnectionId connect(const service::Address& local, const service::Address& remote,
+                                          std::uint16_t port, const tcp::Settings& settings, tcp::Time now);
+  [[nodiscard]] static const std::uint8_t* data_of(const tcp::Slice& slice) {
+    return static_cast<const std::uint8_t*>(packet_of(slice.buffer)->buf_addr) + slice.offset;
+  }
+  // All that a buffer holds; its reference goes with the slice.
+  [[nodiscard]] static tcp::Slice slice_of(rte_mbuf* packet) {
+    return {reinterpret_cast<tcp::Buffer*>(packet), packet->data_off, packet->data_len};
+  }
+  static void retain(const tcp::Slice& slice) { rte_mbuf_refcnt_update(packet_of(slice.buffer), 1); }
+  static void release(const tcp::Slice& slice);
+
+  [[nodiscard]] const TcpHostCounters& counters() const { return counters_; }
+  [[nodiscard]] static tcp::Time time_of(std::uint64_t now_ns) {
+    return tcp::Time{std::chrono::microseconds{now_ns / 1'000}};
+  }
+
+ private:
+  static rte_mbuf* packet_of(tcp::Buffer* buffer) { return reinterpret_cast<rte_mbuf*>(buffer); }
+
+  void transmit(const tcp::Endpoints& endpoints, const tcp::Outgoing& segment) override;
+  void accepted(tcp::ConnectionId connection, tcp::ListenerIndex listener) override;
+  void deliver(tcp::ConnectionId connection, const tcp::Slice& slice) override;
+  void notify(tcp::ConnectionId connection, tcp::Event event) override;
+  void over(tcp::ConnectionId connection, tcp::Cause cause) override;
+
+  [[nodiscard]] static std::size_t write_headers(rte_mbuf* head, const tcp::Endpoints& endpoints,
+                                                 const tcp::Outgoing& segment);
+  [[nodiscard]] bool add_payload(rte_mbuf* head, std::span<const tcp::Slice> payload, bool chained);
+  static void store_checksum(rte_mbuf* head, const tcp::Endpoints& endpoints, const tcp::Outgoing& segment,
+                             std::size_t tcp_header, bool offload);
+  [[nodiscard]] static bool checksum_is_right(const rte_mbuf* packet, const packet::PacketView& view,
+                                              const tcp::Endpoints& endpoints);
+  template <class Family>
+  [[nodiscard]] bool receive_error(const packet::PacketView& view, std::uint64_t now_ns);
+  void receive_payload(rte_mbuf* packet, const packet::PacketView& view, const tcp::Endpoints& endpoints,
+                       tcp::Segment& segment, tcp::Time now);
+
+  TcpHostOutput& output_;
+  TcpApplication& application_;
+  service::AddressSet addresses_;
+  packet::HashKey key_;
+  l4::PortRange port_range_;
+  service::WorkerId worker_;
+  std::uint32_t workers_;
+  nic::MbufPool& headers_;
+  nic::MbufPool& clones_;
+  nic::MbufPool& payload_;
+  tcp::Memory memory_;
+  std::optional<tcp::Stack> stack_;     // always there but in the destructor
+  std::vector<tcp::LocalPorts> ports_;  // by address
+  struct Port {
+    std::uint16_t address = 0;
+    std::uint16_t port = 0;  // 0: the connection has none of ours
+  };
+  std::vector<Port> port_of_;  // by the index of a connection
+  std::uint64_t next_timer_ns_ = 0;
+  TcpHostCounters counters_;
+};
+
+}  // namespace steelyard::worker

@@ -1,0 +1,33 @@
+// TCP that ends on this worker: on its way to and from the host (tcp_host.h).
+#include "dataplane/worker/worker.h"
+
+namespace steelyard::worker {
+
+void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
+  if (const service::WorkerId owner = tcp_->owner_of(view); owner != id_) {
+    note_of(packet).port = link;
+    return hand_off(packet, owner, PacketNote::Purpose::yours);
+  }
+  if (!tcp_->receive(packet, view, now_ns_)) {
+    return drop(packet, packet::DropReason::l4_checksum_bad);
+  }
+  packets_.consumed.add();
+}
+
+std::optional<neighbor::HopIndex> Worker::hop_to(const service::Address& destination) {
+  return balancer_.next_hop(destination);
+}
+
+TcpHostOutput::Link Worker::link_of(neighbor::HopIndex hop) const {
+  const PortLink& link = links_[neighbors_[hop].port];
+  const nic::PortReport& report = link.port->report();
+  // The place of the headers that a checksum needs is another one behind a tag.
+  return {.takes_chains = report.multi_segment_tx, .computes_checksum = report.tx_checksum.tcp && link.vlan == 0};
+}
+
+void Worker::send_segment(rte_mbuf* packet, neighbor::HopIndex hop) {
+  packets_.generated.add();
+  release(packet, hop);
+}
+
+}  // namespace steelyard::worker
