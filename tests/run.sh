@@ -113,20 +113,38 @@ system_tests() {
   add "system tests" $counted
 }
 
+# As many targets beside each other as there are processors.
 fuzz_tests() {
-  local program name corpus
+  local program name
   check "build fuzz targets" build_fuzz
-  while IFS= read -r program; do
+  local programs=()
+  mapfile -t programs < <(find build/fuzz -type f -name 'fuzz_*' -perm -u+x | sort)
+  export -f fuzz
+  export results fuzz_seconds
+  printf '%s\n' "${programs[@]}" | xargs -r -P "$(nproc)" -I '{}' bash -c 'fuzz {}'
+  for program in "${programs[@]}"; do
     name=$(basename "$program")
-    corpus=$results/corpus-$name
-    mkdir -p "$corpus"
-    local seeds=()
-    if [[ -d tests/fuzz/corpus/$name ]]; then
-      seeds=("tests/fuzz/corpus/$name")
-    fi
-    check "$name, $fuzz_seconds s" "$program" -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=4096 \
-      -print_final_stats=0 -verbosity=0 -artifact_prefix="build/fuzz/" "$corpus" "${seeds[@]}"
-  done < <(find build/fuzz -type f -name 'fuzz_*' -perm -u+x | sort)
+    check "$name, $fuzz_seconds s" fuzz_passed "$name"
+  done
+}
+
+fuzz() {
+  local name corpus seeds=()
+  name=$(basename "$1")
+  corpus=$results/corpus-$name
+  mkdir -p "$corpus"
+  if [[ -d tests/fuzz/corpus/$name ]]; then
+    seeds=("tests/fuzz/corpus/$name")
+  fi
+  if "$1" -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=4096 -print_final_stats=0 -verbosity=0 \
+    -artifact_prefix="build/fuzz/" "$corpus" "${seeds[@]}" >"$results/$name.log" 2>&1; then
+    touch "$results/$name.passed"
+  fi
+}
+
+fuzz_passed() {
+  cat "$results/$1.log"
+  [[ -e $results/$1.passed ]]
 }
 
 build_fuzz() {
