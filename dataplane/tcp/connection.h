@@ -99,7 +99,7 @@ class Connection {
   // To be called at deadline() or later; earlier calls do nothing.
   void on_timer(const Context& context);
   // An ICMP error says that packets of `mtu` octets fit (RFC 1191, RFC 8201); it quotes a segment that began at
-  // `quoted`. Believed only if that is outstanding (RFC 5927 section 4).
+  // `quoted`. Believed only if that is outstanding (RFC 5927 section 4.1).
   void on_path_mtu(const Context& context, Sequence quoted, std::uint32_t mtu);
 
   // --- the application -------------------------------------------------------------------------------------------

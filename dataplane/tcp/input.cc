@@ -26,7 +26,7 @@ void Connection::on_segment(const Context& context, const Segment& received) {
   } else if (state_ != State::closed && state_ != State::time_wait) {
     if (state_ == State::syn_received && segment.has(flag::syn) && segment.has(flag::ack) &&
         segment.sequence == peer_initial_) {
-      // Simultaneous open (RFC 9293 section 3.5, figure 8): the peer's SYN once more, with the acknowledgment of ours.
+      // Simultaneous open (RFC 9293 section 3.5, figure 7): the peer's SYN once more, with the acknowledgment of ours.
       segment.flags = static_cast<std::uint8_t>(segment.flags & ~flag::syn);
       segment.sequence = segment.sequence + 1;
       acknowledging_.at_once();

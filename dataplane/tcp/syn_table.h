@@ -1,5 +1,5 @@
 // Connections that a client has begun and not completed: one slot of 64 bytes each, in preallocated memory, and the
-// retransmission of SYN-ACKs with doubled waits (RFC 6298 section 5.5). Worker only; nothing is allocated for a SYN.
+// retransmission of SYN-ACKs with doubled waits (RFC 6298 section 5, rule 5.5). Worker only; nothing is allocated for a SYN.
 #pragma once
 
 #include <array>

@@ -122,7 +122,7 @@ void Connection::on_syn_timeout(const Context& context) {
   send_syn(context);
 }
 
-// RFC 6298 section 5.4 to 5.7.
+// RFC 6298 section 5, rules 5.4 to 5.6.
 void Connection::on_retransmission_timeout(const Context& context) {
   if (context.now - progress_at_ >= context.settings.user_timeout) {
     end(context, Cause::timed_out);
