@@ -41,7 +41,7 @@ void Connection::finish(const Context& context) {
     return;
   }
   send_pending(context);
-  if (acknowledging_.due_now() && synchronized()) {
+  if (acknowledging_.due_now() && state_ >= State::syn_received) {
     send_acknowledgment(context);
   }
   arm(context);
