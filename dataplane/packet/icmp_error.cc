@@ -65,6 +65,17 @@ bool is_icmp_error(const PacketView& view) {
   return view.is_v6 ? type >= 1 && type <= 4 : type == 3 || type == 11 || type == 12;
 }
 
+bool is_hard_error(const PacketView& error) {
+  const std::uint8_t type = error.l4[0];
+  const std::uint8_t code = error.l4[1];
+  if (error.is_v6) {
+    // Administratively prohibited, port unreachable, failed policy, route rejected; an unrecognised next header.
+    return (type == 1 && (code == 1 || code >= 4)) || (type == 4 && code == 1);
+  }
+  // Protocol and port unreachable; prohibited: network, host, communication.
+  return type == icmp_unreachable && (code == 2 || code == 3 || code == 9 || code == 10 || code == 13);
+}
+
 template <class Family>
 std::optional<IcmpQuote> quote_in(const PacketView& error) {
   if (error.contiguous < error.l3_length || checksum_of<Family>(error) != 0) {

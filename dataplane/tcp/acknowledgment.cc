@@ -175,7 +175,7 @@ void Connection::take_round_trip(const Context& context, const Segment& segment,
   }
 }
 
-// RFC 8985 section 7.4: had a tail loss probe repaired a loss that nobody else has seen?
+// RFC 8985 section 7.4.2: had a tail loss probe repaired a loss that nobody else has seen?
 void Connection::judge_probe(const Context& context, const Segment& segment, const Progress& progress) {
   if (!probe_outstanding_ || after(probe_end_, segment.acknowledgment)) {
     return;

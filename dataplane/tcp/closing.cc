@@ -48,8 +48,10 @@ void Connection::abort(const Context& context) {
   if (state_ == State::closed || state_ == State::time_wait) {
     return;
   }
-  // RFC 9293 section 3.10.5: a peer that has not answered is told nothing.
-  if (state_ == State::syn_sent) {
+  // RFC 9293 section 3.10.5: a peer that has not answered is told nothing, nor is one that has been sent everything and
+  // has said that it sends no more.
+  const bool all_sent = (state_ == State::closing || state_ == State::last_ack) && queue_.unsent() == 0;
+  if (state_ == State::syn_sent || all_sent) {
     end(context, Cause::aborted);
   } else {
     reset_peer(context, Cause::aborted);
@@ -59,6 +61,17 @@ void Connection::abort(const Context& context) {
 void Connection::reset_peer(const Context& context, Cause cause) {
   send_bare(context, send_next_, flag::rst | flag::ack);
   end(context, cause);
+}
+
+// To a segment that acknowledges what was never sent (RFC 9293 section 3.5.2, group 2). RFC 7323 section 5.2: its
+// timestamp goes back.
+void Connection::reset_sender_of(const Context& context, const Segment& segment) {
+  Outgoing reset;
+  reset.sequence = segment.acknowledgment;
+  reset.flags = flag::rst;
+  reset.options.has_timestamps = segment.options.has_timestamps;
+  reset.options.timestamp_echo = segment.options.timestamp;
+  context.output.transmit(reset);
 }
 
 void Connection::end(const Context& context, Cause cause) {

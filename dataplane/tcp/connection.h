@@ -60,6 +60,7 @@ struct Origin {
   std::uint16_t default_segment_size = 536;  // of the address family
   std::uint16_t headers = 40;                // IP and TCP, without options
   std::uint16_t minimum_mtu = 576;           // no report of a narrower path is believed
+  std::uint8_t syn_repetitions = 0;          // of our SYN-ACK
   Duration round_trip{0};                    // of the handshake, when it is known; 0: it is not
 };
 
@@ -99,8 +100,12 @@ class Connection {
   // To be called at deadline() or later; earlier calls do nothing.
   void on_timer(const Context& context);
   // An ICMP error says that packets of `mtu` octets fit (RFC 1191, RFC 8201); it quotes a segment that began at
-  // `quoted`. Believed only if that is outstanding (RFC 5927 section 4).
+  // `quoted`. Believed only if that is outstanding (RFC 5927 section 4.1).
   void on_path_mtu(const Context& context, Sequence quoted, std::uint32_t mtu);
+  // Any other ICMP error that means the connection, about a segment that began at `quoted`; the same rule. `hard`: a
+  // protocol, a port or a policy is in the way. One about a SYN ends the attempt; later all are soft (RFC 5927 section
+  // 5.2), since a peer that has answered can say itself what is wrong.
+  void on_unreachable(const Context& context, Sequence quoted, bool hard);
 
   // --- the application -------------------------------------------------------------------------------------------
   // Octets that send() would take.
@@ -199,6 +204,7 @@ class Connection {
   // closing.cc
   void queue_fin(const Context& context);
   void reset_peer(const Context& context, Cause cause);
+  void reset_sender_of(const Context& context, const Segment& segment);
   void end(const Context& context, Cause cause);
   void enter_time_wait(const Context& context);
 
@@ -266,7 +272,7 @@ class Connection {
   Cause cause_ = Cause::finished;
   bool probe_outstanding_ = false;     // a tail loss probe is not judged yet
   bool probe_was_repetition_ = false;  // TLP.is_retrans
-  bool syn_repeated_ = false;
+  std::uint8_t syn_repetitions_ = 0;
   ChallengeLimit challenges_;
 
  public:

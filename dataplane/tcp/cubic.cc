@@ -6,7 +6,7 @@
 namespace steelyard::tcp {
 namespace {
 
-// RFC 9438 section 4.1 and 4.3, segments and seconds.
+// RFC 9438 sections 4.3, 4.6 and 5.1, segments and seconds.
 constexpr float scaling = 0.4F;                                       // C
 constexpr float decrease = 0.7F;                                      // beta_cubic
 constexpr float reno_increase = 3 * (1 - decrease) / (1 + decrease);  // alpha_cubic
@@ -57,7 +57,7 @@ void Cubic::acknowledged(std::uint32_t octets, std::uint32_t segment, Duration r
   if (curve(elapsed) < reno_) {
     growth = reno_ - window;
   } else {
-    // Sections 4.4 and 4.5: towards where the curve is a round trip later, at most half as much again.
+    // Sections 4.2, 4.4 and 4.5: towards where the curve is a round trip later, at most half as much again.
     const float target = std::clamp(curve(elapsed + seconds(round_trip)), window, 1.5F * window);
     growth = (target - window) / window * segments;
   }

@@ -23,7 +23,8 @@ class Cubic {
   // `segment` is the payload of a full segment.
   void begin(std::uint32_t segment) { window_ = initial_window(segment); }
 
-  // RFC 5681 section 3.1: the SYN was lost, so one segment.
+  // RFC 5681 section 3.1: the SYN or SYN-ACK was lost, so one segment; RFC 6928 section 2: not for a single repetition,
+  // which may have been too early.
   void begin_after_lost_syn(std::uint32_t segment) { window_ = segment; }
 
   // `octets` have been newly delivered while the window was what limited the sender.

@@ -26,7 +26,7 @@ void Connection::on_segment(const Context& context, const Segment& received) {
   } else if (state_ != State::closed && state_ != State::time_wait) {
     if (state_ == State::syn_received && segment.has(flag::syn) && segment.has(flag::ack) &&
         segment.sequence == peer_initial_) {
-      // Simultaneous open (RFC 9293 section 3.5, figure 8): the peer's SYN once more, with the acknowledgment of ours.
+      // Simultaneous open (RFC 9293 section 3.5, figure 7): the peer's SYN once more, with the acknowledgment of ours.
       segment.flags = static_cast<std::uint8_t>(segment.flags & ~flag::syn);
       segment.sequence = segment.sequence + 1;
       acknowledging_.at_once();
@@ -50,8 +50,13 @@ void Connection::on_segment(const Context& context, const Segment& received) {
 
 // May the segment change anything? If not, it is answered as the RFCs demand.
 bool Connection::acceptable(const Context& context, const Segment& segment) {
-  // RFC 7323 section 3.2: once agreed on, timestamps are in every segment but resets.
-  if (timestamps_ && !segment.options.has_timestamps && !segment.has(flag::rst)) {
+  // RFC 7323 section 3.2: once agreed on, timestamps are in every segment but resets. A SYN may be a new connection's,
+  // whose peer offers none.
+  if (timestamps_ && !segment.options.has_timestamps && !segment.has(flag::rst) && !segment.has(flag::syn)) {
+    return false;
+  }
+  if (segment.has(flag::rst)) {
+    on_reset(context, segment);
     return false;
   }
   if (!passes_paws(context, segment)) {
@@ -59,13 +64,7 @@ bool Connection::acceptable(const Context& context, const Segment& segment) {
     return false;
   }
   if (!in_window(segment)) {
-    if (!segment.has(flag::rst)) {
-      answer_old(context, segment);
-    }
-    return false;
-  }
-  if (segment.has(flag::rst)) {
-    on_reset(context, segment);
+    answer_old(context, segment);
     return false;
   }
   if (segment.has(flag::syn)) {
@@ -75,9 +74,9 @@ bool Connection::acceptable(const Context& context, const Segment& segment) {
   return segment.has(flag::ack) && acknowledgment_acceptable(context, segment);
 }
 
-// Protection against wrapped sequence numbers (RFC 7323 section 5.3, R1). Resets are exempt.
+// Protection against wrapped sequence numbers (RFC 7323 section 5.3, R1); not asked for resets.
 bool Connection::passes_paws(const Context& context, const Segment& segment) {
-  if (!timestamps_ || !segment.options.has_timestamps || segment.has(flag::rst)) {
+  if (!timestamps_ || !segment.options.has_timestamps) {
     return true;
   }
   return static_cast<std::int32_t>(segment.options.timestamp - peer_timestamp_) >= 0 ||
@@ -105,7 +104,7 @@ bool Connection::acknowledgment_acceptable(const Context& context, const Segment
     if (after(segment.acknowledgment, send_unacknowledged_) && !after(segment.acknowledgment, send_next_)) {
       return true;
     }
-    send_bare(context, segment.acknowledgment, flag::rst);
+    reset_sender_of(context, segment);
     return false;
   }
   if (after(segment.acknowledgment, send_next_) ||
@@ -116,7 +115,8 @@ bool Connection::acknowledgment_acceptable(const Context& context, const Segment
   return true;
 }
 
-// RFC 5961 section 3.2: only the exact number resets; any other in the window is asked about.
+// RFC 5961 section 3.2: only the exact number resets; any other in the window is asked about, and what is outside of it
+// is nobody's. Data that come with it mean nothing (RFC 9293 section 3.5.3).
 void Connection::on_reset(const Context& context, const Segment& segment) {
   if (segment.sequence == receive_.next()) {
     // In CLOSING and LAST-ACK the peer has all but our FIN's acknowledgment for us, and may have forgotten it: no
@@ -125,7 +125,7 @@ void Connection::on_reset(const Context& context, const Segment& segment) {
     end(context, state_ == State::syn_received ? Cause::refused
                  : only_fin_left               ? Cause::finished
                                                : Cause::reset_by_peer);
-  } else {
+  } else if (distance(receive_.next(), segment.sequence) < receive_.size()) {
     challenge(context);
   }
 }
@@ -134,6 +134,12 @@ void Connection::on_reset(const Context& context, const Segment& segment) {
 // since it may be a retransmission whose acknowledgment was lost; the rest as rarely as challenges, so that two stacks
 // that disagree do not answer each other for ever.
 void Connection::answer_old(const Context& context, const Segment& segment) {
+  if (state_ == State::syn_received && segment.has(flag::syn)) {
+    if (challenges_.allow(context.now)) {
+      send_syn(context);  // a peer that repeats its SYN has not had our SYN-ACK
+    }
+    return;
+  }
   if (segment.length() == 0 || segment.has(flag::syn)) {
     challenge(context);
     return;

@@ -76,7 +76,7 @@ void Connection::on_segment_in_syn_sent(const Context& context, const Segment& s
       segment.has(flag::ack) && after(segment.acknowledgment, initial_) && !after(segment.acknowledgment, send_next_);
   if (segment.has(flag::ack) && !acknowledges) {
     if (!segment.has(flag::rst)) {
-      send_bare(context, segment.acknowledgment, flag::rst);
+      reset_sender_of(context, segment);
     }
     return;
   }
@@ -101,7 +101,7 @@ void Connection::on_segment_in_syn_sent(const Context& context, const Segment& s
     return;
   }
   send_unacknowledged_ = segment.acknowledgment;
-  if (!syn_repeated_) {
+  if (syn_repetitions_ == 0) {
     trip_.sample(context.now - sent_at_);
     rack_.sample(context.now - sent_at_, context.now);
   }
@@ -111,8 +111,10 @@ void Connection::on_segment_in_syn_sent(const Context& context, const Segment& s
 
 void Connection::establish(const Context& context) {
   state_ = fin_queued_ ? State::fin_wait_1 : State::established;
-  if (syn_repeated_) {
+  if (syn_repetitions_ != 0) {
     trip_.syn_was_repeated();
+  }
+  if (syn_repetitions_ > 1) {
     cubic_.begin_after_lost_syn(payload_room());
   } else {
     cubic_.begin(payload_room());
@@ -125,6 +127,7 @@ void Connection::establish(const Context& context) {
 void Connection::accept(const Context& context, const Origin& origin, const Handshake& handshake,
                         const Segment& acknowledgment) {
   begin(context, origin);
+  syn_repetitions_ = origin.syn_repetitions;
   negotiate(context, handshake);
   send_unacknowledged_ = send_next_;
   send_window_ = largest_window_ = std::uint32_t{acknowledgment.window} << peer_scale_;

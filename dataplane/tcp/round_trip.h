@@ -10,12 +10,12 @@
 namespace steelyard::tcp {
 
 struct TimeoutLimits {
-  // RFC 6298 section 2.1: before the first sample.
+  // RFC 6298 section 2, rule 2.1: before the first sample.
   Duration initial = std::chrono::seconds{1};
-  // Section 2.4 says 1 s, "conservative"; all stacks in wide use have 200 ms or 300 ms, and a balancer that is slower
+  // Rule 2.4 says 1 s, "conservative"; all stacks in wide use have 200 ms or 300 ms, and a balancer that is slower
   // to repair than the kernels beside it would be the reason for its clients' stalls.
   Duration least = std::chrono::milliseconds{200};
-  // Section 2.5: at least 60 s.
+  // Rule 2.5: at least 60 s.
   Duration most = std::chrono::seconds{60};
 };
 
@@ -25,7 +25,7 @@ class RoundTrip {
   [[nodiscard]] Duration smoothed() const { return Duration{smoothed_}; }
   [[nodiscard]] Duration variation() const { return Duration{variation_}; }
 
-  // Section 2.2 and 2.3: alpha = 1/8, beta = 1/4, variation before the mean.
+  // Rules 2.2 and 2.3: alpha = 1/8, beta = 1/4, variation before the mean.
   void sample(Duration measured_trip) {
     const auto trip = static_cast<std::uint32_t>(std::clamp<Duration::rep>(measured_trip.count(), 1, max_sample));
     if (!measured()) {
@@ -38,10 +38,10 @@ class RoundTrip {
     smoothed_ = std::max(smoothed_ - smoothed_ / 8 + trip / 8, 1U);
   }
 
-  // Section 5.7: a connection whose SYN had to be repeated, and that has no sample, begins its data with 3 s.
+  // Rule 5.7: a connection whose SYN had to be repeated, and that has no sample, begins its data with 3 s.
   void syn_was_repeated() { initial_is_three_seconds_ = true; }
 
-  // The timeout, doubled `backoff` times (section 5.5).
+  // The timeout, doubled `backoff` times (rule 5.5).
   [[nodiscard]] Duration timeout(const TimeoutLimits& limits, unsigned backoff) const {
     Duration base = limits.initial;
     if (measured()) {

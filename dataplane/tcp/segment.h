@@ -50,6 +50,7 @@ enum class Cause : std::uint8_t {
   timed_out,  // the peer has not acknowledged for too long, or no SYN-ACK came
   keepalive_failed,
   aborted,      // by the application
+  unreachable,  // an ICMP error answered our SYN
   unread_data,  // the application closed and left data unread, or data came after that (RFC 2525 section 2.17)
   no_memory,    // not even a FIN could be queued
 };
@@ -58,6 +59,7 @@ enum class Event : std::uint8_t {
   established,    // the handshake is complete
   writable,       // half of the send buffer is free again, after a send() that took less than it was given
   peer_finished,  // the peer's FIN is in order: no more data will come
+  in_trouble,     // three timeouts in a row, or an ICMP error about it (RFC 9293 section 3.9.1.8); it goes on
   over,           // nothing more happens; see Connection::cause()
 };
 

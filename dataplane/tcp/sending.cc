@@ -1,4 +1,4 @@
-// What goes out: RFC 9293 sections 3.8.6.2.1 and 3.10.3, RFC 5681 sections 3 and 4.1, RFC 6691 (segment size and
+// What goes out: RFC 9293 sections 3.8.6.2.1 and 3.10.2, RFC 5681 sections 3 and 4.1, RFC 6691 (segment size and
 // options).
 #include <algorithm>
 
@@ -41,7 +41,7 @@ void Connection::finish(const Context& context) {
     return;
   }
   send_pending(context);
-  if (acknowledging_.due_now() && synchronized()) {
+  if (acknowledging_.due_now() && state_ >= State::syn_received) {
     send_acknowledgment(context);
   }
   arm(context);

@@ -222,7 +222,9 @@ void Stack::on_segment(const Endpoints& endpoints, const Segment& segment, Time 
   if (found == Lookup::none) {
     on_no_match(endpoints, segment, hash, now);
   } else if (static_cast<Kind>(found & kind_mask) == Kind::half_open) {
-    on_half_open(found & ~kind_mask, endpoints, segment, hash, now);
+    if (!on_half_open(found & ~kind_mask, endpoints, segment, hash, now) && segment.payload.buffer != nullptr) {
+      memory_.release(segment.payload);
+    }
   } else {
     on_time_wait(found & ~kind_mask, endpoints, segment, hash, now);
   }
@@ -233,6 +235,15 @@ void Stack::on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32
   if (found != Lookup::none && static_cast<Kind>(found & kind_mask) == Kind::connection) {
     with_connection(found, now, [&](Connection& connection, const Context& context) {
       connection.on_path_mtu(context, quoted, mtu);
+    });
+  }
+}
+
+void Stack::on_unreachable(const Endpoints& endpoints, Sequence quoted, bool hard, Time now) {
+  const std::uint32_t found = find(hash_of(endpoints), endpoints);
+  if (found != Lookup::none && static_cast<Kind>(found & kind_mask) == Kind::connection) {
+    with_connection(found, now, [&](Connection& connection, const Context& context) {
+      connection.on_unreachable(context, quoted, hard);
     });
   }
 }

@@ -93,6 +93,9 @@ class Stack {
   void on_segment(const Endpoints& endpoints, const Segment& segment, Time now);
   // A report of a path MTU about a packet that we sent (connection.h).
   void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
+  // Any other ICMP error about a packet that we sent. Those about half-open connections mean nothing: their SYN-ACKs
+  // are given up in a minute.
+  void on_unreachable(const Endpoints& endpoints, Sequence quoted, bool hard, Time now);
   void on_timer(Time now);
   // When on_timer() is due.
   [[nodiscard]] Time deadline(Time now) const;
@@ -164,15 +167,17 @@ class Stack {
   void on_no_match(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
   void on_syn(const Endpoints& endpoints, const Segment& segment, ListenerIndex listener, std::uint64_t hash,
               Sequence initial, Time now);
-  void on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
+  [[nodiscard]] bool on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segment& segment,
+                                  std::uint64_t hash, Time now);
   void on_time_wait(SlotIndex slot, const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
   [[nodiscard]] bool on_cookie(const Endpoints& endpoints, const Segment& segment, ListenerIndex listener,
                                std::uint64_t hash, Time now);
   [[nodiscard]] bool complete(const Endpoints& endpoints, const Segment& segment, const Handshake& handshake,
-                              ListenerIndex listener, std::uint64_t hash, Duration round_trip, Time now);
+                              ListenerIndex listener, std::uint64_t hash, const SynSlot& half, Time now);
   void send_syn_ack(const Endpoints& endpoints, const Handshake& handshake, const Settings& settings,
                     std::uint32_t timestamp);
-  void send_bare(const Endpoints& endpoints, Sequence sequence, Sequence acknowledgment, std::uint8_t flags);
+  void acknowledge_half_open(const Endpoints& endpoints, const Handshake& handshake, const Settings& settings,
+                             Time now);
   void reset(const Endpoints& endpoints, const Segment& segment);
   [[nodiscard]] bool may_answer(Listener& listener, Time now);
   [[nodiscard]] bool uses_cookies(Listener& listener, Time now);

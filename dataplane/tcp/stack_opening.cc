@@ -14,27 +14,57 @@ namespace {
 constexpr ListenerIndex no_listener = 0xffff;
 constexpr Duration cookie_lifetime = std::chrono::seconds{128};  // syn_cookie.h: two secrets of 64 s
 
+// Never scaled (RFC 7323 section 2.2).
+std::uint32_t syn_window(const Settings& settings) {
+  return std::min<std::uint32_t>(settings.receive_buffer, 0xffffU);
+}
+
+// RFC 6191 section 2: may this SYN begin a new incarnation of a connection in TIME_WAIT? (We use timestamps whenever
+// the peer offers them.)
+bool reopens(const TimeWaitSlot& waiting, const Segment& syn) {
+  const bool later_number = !after(waiting.receive_next, syn.sequence);
+  if (!syn.options.has_timestamps) {
+    return later_number;
+  }
+  const auto newer = static_cast<std::int32_t>(syn.options.timestamp - waiting.peer_timestamp);
+  return !waiting.timestamps || newer > 0 || (newer == 0 && later_number);
+}
+
 }  // namespace
 
-void Stack::send_bare(const Endpoints& endpoints, Sequence sequence, Sequence acknowledgment, std::uint8_t flags) {
+// An acknowledgment from SYN-RECEIVED. Its window is the SYN-ACK's in units of the scale, rounded up so that it does
+// not seem to have shrunk.
+void Stack::acknowledge_half_open(const Endpoints& endpoints, const Handshake& handshake, const Settings& settings,
+                                  Time now) {
+  const unsigned scale = handshake.scaled ? ReceiveWindow::scale_for(settings.receive_buffer) : 0U;
   Outgoing segment;
-  segment.sequence = sequence;
-  segment.acknowledgment = acknowledgment;
-  segment.flags = flags;
+  segment.sequence = handshake.initial + 1;
+  segment.acknowledgment = handshake.peer_initial + 1;
+  segment.flags = flag::ack;
+  segment.window = static_cast<std::uint16_t>((syn_window(settings) + (1U << scale) - 1) >> scale);
+  segment.options.has_timestamps = handshake.timestamps;
+  segment.options.timestamp = milliseconds_of(now) + timestamp_offset(secrets_.numbers, endpoints);
+  segment.options.timestamp_echo = handshake.timestamp;
   output_.transmit(endpoints, segment);
 }
 
-// RFC 9293 section 3.10.7.1.
+// RFC 9293 section 3.10.7.1. The timestamp goes back (RFC 7323 section 5.2).
 void Stack::reset(const Endpoints& endpoints, const Segment& segment) {
   if (segment.has(flag::rst)) {
     return;
   }
   ++counters_.resets_sent;
+  Outgoing answer;
   if (segment.has(flag::ack)) {
-    send_bare(endpoints, segment.acknowledgment, Sequence{0}, flag::rst);
+    answer.sequence = segment.acknowledgment;
+    answer.flags = flag::rst;
   } else {
-    send_bare(endpoints, Sequence{0}, segment.end(), flag::rst | flag::ack);
+    answer.acknowledgment = segment.end();
+    answer.flags = flag::rst | flag::ack;
   }
+  answer.options.has_timestamps = segment.options.has_timestamps;
+  answer.options.timestamp_echo = segment.options.timestamp;
+  output_.transmit(endpoints, answer);
 }
 
 void Stack::send_syn_ack(const Endpoints& endpoints, const Handshake& handshake, const Settings& settings,
@@ -43,7 +73,7 @@ void Stack::send_syn_ack(const Endpoints& endpoints, const Handshake& handshake,
   segment.sequence = handshake.initial;
   segment.acknowledgment = handshake.peer_initial + 1;
   segment.flags = flag::syn | flag::ack;
-  segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(settings.receive_buffer, 0xffffU));
+  segment.window = static_cast<std::uint16_t>(syn_window(settings));
   segment.options.segment_size = settings.announced_segment(endpoints.headers());
   segment.options.has_window_scale = handshake.scaled;
   segment.options.window_scale = ReceiveWindow::scale_for(settings.receive_buffer);
@@ -143,12 +173,13 @@ bool Stack::on_cookie(const Endpoints& endpoints, const Segment& segment, Listen
     return false;
   }
   ++counters_.cookies_accepted;
-  return complete(endpoints, segment, *handshake, listener, hash, Duration{0}, now);
+  return complete(endpoints, segment, *handshake, listener, hash, {}, now);
 }
 
-// The third segment of a handshake has come. False when there is no room: the segment is then the caller's.
+// The third segment of a handshake has come; `half` is its slot, or an empty one after a cookie. False when there is no
+// room: the segment is then the caller's.
 bool Stack::complete(const Endpoints& endpoints, const Segment& segment, const Handshake& handshake,
-                     ListenerIndex listener, std::uint64_t hash, Duration round_trip, Time now) {
+                     ListenerIndex listener, std::uint64_t hash, const SynSlot& half, Time now) {
   const std::uint32_t index = allocate(endpoints, *listeners_[listener].settings, hash);
   if (index == Lookup::none) {
     return false;
@@ -156,64 +187,72 @@ bool Stack::complete(const Endpoints& endpoints, const Segment& segment, const H
   ++counters_.accepted;
   output_.accepted({index, entries_.all[index].generation}, listener);
   Origin origin = origin_of(endpoints, handshake.initial);
-  origin.round_trip = round_trip;
+  origin.syn_repetitions = half.repetitions;
+  if (half.due_ms != 0 && !half.ambiguous()) {
+    const Duration waited = std::chrono::milliseconds{milliseconds_of(now) - (half.due_ms - SynTable::first_wait_ms)};
+    origin.round_trip = std::max(waited, Duration{1});
+  }
   start_accepted(index, origin, handshake, segment, now);
   return true;
 }
 
-// RFC 9293 section 3.10.7.4 for SYN-RECEIVED after a passive open.
-void Stack::on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segment& segment, std::uint64_t hash,
+// RFC 9293 section 3.10.7.4 for SYN-RECEIVED after a passive open; takes over nothing of the segment unless it returns
+// true. A SYN with another number is asked about (RFC 5961 section 4.2) instead of being believed: a peer that has
+// begun anew resets, and its next SYN finds a listener.
+bool Stack::on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segment& segment, std::uint64_t hash,
                          Time now) {
   const SynSlot half = half_open_[slot];
   const Handshake handshake = half.handshake();
-  const Sequence next = half.peer_initial + 1;
-  const ListenerIndex listener = listener_of(endpoints);
+  const std::uint32_t offset = distance(half.peer_initial + 1, segment.sequence);
+  const ListenerIndex index = listener_of(endpoints);
   const auto forget = [&] {
     lookup_.erase(hash, slot | static_cast<std::uint32_t>(Kind::half_open));
     half_open_.remove(slot);
   };
-  bool taken = false;
-  if (listener == no_listener) {
+  if (index == no_listener) {
     forget();
     reset(endpoints, segment);
-  } else if (segment.has(flag::rst)) {
-    if (segment.sequence == next) {
+    return false;
+  }
+  Listener& listener = listeners_[index];
+  const std::uint32_t window = syn_window(*listener.settings);
+  const auto acknowledge = [&] {
+    if (may_answer(listener, now)) {
+      acknowledge_half_open(endpoints, handshake, *listener.settings, now);
+    }
+  };
+  if (segment.has(flag::rst)) {
+    if (offset == 0) {
       forget();  // back to LISTEN
-    } else if (distance(next, segment.sequence) < 0xffffU && may_answer(listeners_[listener], now)) {
-      send_bare(endpoints, half.initial + 1, next, flag::ack);  // RFC 5961 section 3.2
+    } else if (offset < window) {
+      acknowledge();  // RFC 5961 section 3.2
     }
   } else if (segment.has(flag::syn)) {
-    if (!may_answer(listeners_[listener], now)) {
-      // Named by may_answer().
-    } else if (segment.sequence == half.peer_initial && !segment.has(flag::ack)) {
-      // Repeated: our answer was lost.
-      half_open_.refresh(slot, segment.options.timestamp);
+    if (segment.sequence != half.peer_initial || segment.has(flag::ack)) {
+      acknowledge();
+    } else if (may_answer(listener, now)) {
+      half_open_.refresh(slot, segment.options.timestamp);  // repeated: our answer was lost
       Handshake again = handshake;
       again.timestamp = segment.options.timestamp;
-      send_syn_ack(endpoints, again, *listeners_[listener].settings,
+      send_syn_ack(endpoints, again, *listener.settings,
                    milliseconds_of(now) + timestamp_offset(secrets_.numbers, endpoints));
-    } else {
-      send_bare(endpoints, half.initial + 1, next, flag::ack);
     }
-  } else if (segment.has(flag::ack) && distance(next, segment.sequence) <= 0xffffU &&
-             (!handshake.timestamps ||
-              (segment.options.has_timestamps &&
-               static_cast<std::int32_t>(segment.options.timestamp - handshake.timestamp) >= 0))) {
+  } else if (handshake.timestamps && !segment.options.has_timestamps) {
+    // RFC 7323 section 3.2: dropped in silence.
+  } else if (offset > window ||
+             (handshake.timestamps && static_cast<std::int32_t>(segment.options.timestamp - handshake.timestamp) < 0)) {
+    acknowledge();
+  } else if (segment.has(flag::ack)) {
     if (segment.acknowledgment != half.initial + 1) {
       reset(endpoints, segment);
-    } else if (!free_.empty()) {
-      const std::uint32_t sent_ms = half.due_ms - (1'000U << half.repetitions);
-      const Duration waited = std::chrono::milliseconds{milliseconds_of(now) - sent_ms};
-      forget();
-      taken = complete(endpoints, segment, handshake, listener, hash,
-                       half.repetitions == 0 ? std::max(waited, Duration{1}) : Duration{0}, now);
-    } else {
+    } else if (free_.empty()) {
       ++counters_.dropped_full;
+    } else {
+      forget();
+      return complete(endpoints, segment, handshake, index, hash, half, now);
     }
   }
-  if (!taken && segment.payload.buffer != nullptr) {
-    memory_.release(segment.payload);
-  }
+  return false;
 }
 
 void Stack::forget_time_wait(SlotIndex slot, std::uint64_t hash) {
@@ -233,14 +272,18 @@ void Stack::on_time_wait(SlotIndex slot, const Endpoints& endpoints, const Segme
   const ListenerIndex listener = listener_of(endpoints);
   const bool newer_timestamp = waiting.timestamps && segment.options.has_timestamps &&
                                static_cast<std::int32_t>(segment.options.timestamp - waiting.peer_timestamp) > 0;
-  if (segment.has(flag::syn) && !segment.has(flag::ack) && listener != no_listener &&
-      (newer_timestamp || after(segment.sequence, waiting.receive_next))) {
-    // RFC 6191 section 2, RFC 9293 section 3.6.1: a new incarnation, with later numbers than the old one's.
-    const Sequence initial =
-        packet::later_of(initial_sequence(secrets_.numbers, endpoints, now), waiting.send_next + 1);
-    forget_time_wait(slot, hash);
-    on_syn(endpoints, segment, listener, hash, initial, now);
-    return;
+  if (segment.has(flag::syn) && !segment.has(flag::ack) && listener != no_listener) {
+    if (reopens(waiting, segment)) {
+      // RFC 9293 section 3.6.1: a new incarnation, with later numbers than the old one's.
+      const Sequence initial =
+          packet::later_of(initial_sequence(secrets_.numbers, endpoints, now), waiting.send_next + 1);
+      forget_time_wait(slot, hash);
+      on_syn(endpoints, segment, listener, hash, initial, now);
+      return;
+    }
+    if (segment.options.has_timestamps) {
+      return;  // RFC 6191 section 2: dropped in silence
+    }
   }
   if (segment.length() == 0) {
     return;

@@ -1,5 +1,6 @@
 // Connections that a client has begun and not completed: one slot of 64 bytes each, in preallocated memory, and the
-// retransmission of SYN-ACKs with doubled waits (RFC 6298 section 5.5). Worker only; nothing is allocated for a SYN.
+// retransmission of SYN-ACKs with doubled waits (RFC 6298 section 5, rule 5.5). Worker only; nothing is allocated for a
+// SYN.
 #pragma once
 
 #include <array>
@@ -24,9 +25,12 @@ struct SynSlot {
   SlotIndex next = no_slot;
   SlotIndex previous = no_slot;
   std::uint16_t segment_size = 0;
-  std::uint8_t options = 0;      // | timestamps | sack | scaled | - | window scale (4) |
+  std::uint8_t options = 0;      // | timestamps | sack | scaled | answered again | window scale (4) |
   std::uint8_t repetitions = 0;  // which queue it is in
 
+  // Has its SYN-ACK been sent more than once? Then nobody knows which one an acknowledgment answers (RFC 6298 section
+  // 3).
+  [[nodiscard]] bool ambiguous() const { return repetitions != 0 || (options & 0x10U) != 0; }
   [[nodiscard]] Endpoints endpoints() const { return {{remote}, {local}, remote_port, local_port}; }
   [[nodiscard]] Handshake handshake() const {
     Handshake handshake;
@@ -46,6 +50,7 @@ static_assert(sizeof(SynSlot) == 64);
 class SynTable {
  public:
   static constexpr unsigned most_repetitions = 5;  // waits of 1, 2, 4, 8, 16 and 32 s: 63 s in all
+  static constexpr std::uint32_t first_wait_ms = 1'000;
 
   explicit SynTable(std::size_t capacity) : slots_(capacity) {}
 
@@ -70,12 +75,15 @@ class SynTable {
     slot.segment_size = handshake.segment_size;
     slot.options = static_cast<std::uint8_t>((handshake.timestamps ? 0x80U : 0U) | (handshake.sack ? 0x40U : 0U) |
                                              (handshake.scaled ? 0x20U : 0U) | handshake.window_scale);
-    slot.due_ms = milliseconds_of(now) + 1'000;
+    slot.due_ms = milliseconds_of(now) + first_wait_ms;
     return index;
   }
   void remove(SlotIndex index) { slots_.free(queues_[slots_[index].repetitions], index); }
-  // A later timestamp of the same client, e.g. of a retransmitted SYN.
-  void refresh(SlotIndex index, std::uint32_t timestamp) { slots_[index].timestamp = timestamp; }
+  // The client has repeated its SYN, with this timestamp, and is answered again.
+  void refresh(SlotIndex index, std::uint32_t timestamp) {
+    slots_[index].timestamp = timestamp;
+    slots_[index].options |= 0x10U;
+  }
 
   // The next deadline, or `never`. `now` says which round of the 32-bit milliseconds it is.
   [[nodiscard]] Time deadline(Time now) const {

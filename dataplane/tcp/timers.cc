@@ -118,11 +118,11 @@ void Connection::on_syn_timeout(const Context& context) {
     return;
   }
   ++backoff_;
-  syn_repeated_ = true;
+  syn_repetitions_ = static_cast<std::uint8_t>(std::min(syn_repetitions_ + 1, 255));
   send_syn(context);
 }
 
-// RFC 6298 section 5.4 to 5.7.
+// RFC 6298 section 5, rules 5.4 to 5.6.
 void Connection::on_retransmission_timeout(const Context& context) {
   if (context.now - progress_at_ >= context.settings.user_timeout) {
     end(context, Cause::timed_out);
@@ -211,21 +211,6 @@ void Connection::settings_changed(const Context& context) {
     idle_deadline_ = never;
     keepalive_sent_ = 0;
   }
-  finish(context);
-}
-
-void Connection::on_path_mtu(const Context& context, Sequence quoted, std::uint32_t mtu) {
-  const bool outstanding =
-      synchronized() && queue_.outstanding() && !after(send_unacknowledged_, quoted) && after(send_next_, quoted);
-  // RFC 8201 section 4: what is below IPv6's minimum is discarded. IPv4's old routers do not say what fits (RFC 1191
-  // section 5).
-  const bool absurd = mtu < minimum_mtu_ && minimum_mtu_ == packet::Ipv6::minimum_mtu;
-  const std::uint32_t believed = std::max<std::uint32_t>(mtu, minimum_mtu_);
-  if (!outstanding || absurd || believed - headers_ >= segment_size_) {
-    return;
-  }
-  segment_size_ = static_cast<std::uint16_t>(believed - headers_);
-  queue_.mark_larger_lost(context.memory, payload_room());
   finish(context);
 }
 

@@ -186,9 +186,11 @@ bool TcpHost::receive_error(const packet::PacketView& view, std::uint64_t now_ns
   }
   endpoints.remote_port = __builtin_bswap16(tuple.destination_port);
   endpoints.local_port = __builtin_bswap16(tuple.source_port);
+  const tcp::Sequence sequence{__builtin_bswap32(packet::load<std::uint32_t>(quote->l4 + 4))};
   if (const auto mtu = packet::too_big_mtu<Family>(view)) {
-    const tcp::Sequence sequence{__builtin_bswap32(packet::load<std::uint32_t>(quote->l4 + 4))};
     stack_->on_path_mtu(endpoints, sequence, *mtu, time_of(now_ns));
+  } else {
+    stack_->on_unreachable(endpoints, sequence, packet::is_hard_error(view), time_of(now_ns));
   }
   return true;
 }

@@ -46,6 +46,8 @@ const char* name_of(tcp::Cause cause) {
       return "keepalive_failed";
     case tcp::Cause::aborted:
       return "aborted";
+    case tcp::Cause::unreachable:
+      return "unreachable";
     case tcp::Cause::unread_data:
       return "unread_data";
     case tcp::Cause::no_memory:

@@ -365,6 +365,21 @@ TYPED_TEST(TcpHostTest, SendsSmallerSegmentsAfterARouterHasSaidSo) {
   EXPECT_EQ(payload_of(this->sent_.frame(1)).size(), 1'400 - most);
 }
 
+TYPED_TEST(TcpHostTest, AnUnreachablePortEndsAnAttemptToConnect) {
+  const tcp::ConnectionId id =
+      this->host_->connect(service::Address::parse(ours<TypeParam>).value(),
+                           service::Address::parse(client<TypeParam>).value(), 443, this->application_.settings,
+                           TcpHost::time_of(this->now_ns_));
+  ASSERT_NE(this->host_->stack().find(id), nullptr);
+  Frame syn = this->sent_.frame(0);
+  Bytes room(packet::largest_built_packet);
+  room.resize(packet::build_port_unreachable<TypeParam>(room, syn.parse()));
+  Frame error = test::framed(room);
+  const packet::PacketView view = error.parse();
+  EXPECT_TRUE(this->host_->receive_error(view, this->now_ns_));
+  EXPECT_EQ(this->application_.cause, tcp::Cause::unreachable);
+}
+
 TYPED_TEST(TcpHostTest, IsNotTheOneWhoAnswersForErrorsAboutOthers) {
   const char* other = TypeParam::is_v6 ? "2001:db8:77::8" : "198.51.100.8";
   Frame foreign =
