@@ -58,6 +58,16 @@ void Connection::abort(const Context& context) {
   }
 }
 
+void Connection::relieve(const Context& context) {
+  if (state_ != State::closed && state_ != State::time_wait) {
+    reset_peer(context, Cause::no_memory);
+  }
+}
+
+std::uint32_t Connection::held() const {
+  return receive_.unread() + reassembly_.octets_held() + queue_.queued();
+}
+
 void Connection::reset_peer(const Context& context, Cause cause) {
   send_bare(context, send_next_, flag::rst | flag::ack);
   end(context, cause);
@@ -75,6 +85,10 @@ void Connection::reset_sender_of(const Context& context, const Segment& segment)
 }
 
 void Connection::end(const Context& context, Cause cause) {
+  if (receive_.unread() != 0) {
+    receive_.consumed(receive_.unread());
+    context.memory.pressure().holds_nothing();
+  }
   queue_.clear(context.memory);
   reassembly_.clear(context.memory);
   acknowledging_ = {};

@@ -122,6 +122,8 @@ class Connection {
   void close(const Context& context);
   // Reset.
   void abort(const Context& context);
+  // The same, because buffers are short and this connection holds many.
+  void relieve(const Context& context);
   // The settings are others than at the last call. What the handshake has said stays: segment size and window scale.
   void settings_changed(const Context& context);
 
@@ -129,6 +131,8 @@ class Connection {
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] Cause cause() const { return cause_; }  // when over
   [[nodiscard]] Time deadline() const;
+  // Octets whose buffers it makes somebody hold: unread, out of order (whole buffers), to be sent or repeated.
+  [[nodiscard]] std::uint32_t held() const;
   [[nodiscard]] Ending ending() const;  // in TIME_WAIT
   [[nodiscard]] ConnectionReport report(const Settings& settings) const;
 
@@ -171,6 +175,7 @@ class Connection {
 
   // receiving.cc
   void on_text(const Context& context, const Segment& segment);
+  [[nodiscard]] bool is_refused(const Context& context, Sequence begin) const;
   void take_in_order(const Context& context, const Slice& slice);
   void fill_gap(const Context& context, const Slice& segment);
   void take_out_of_order(const Context& context, Sequence begin, const Slice& slice);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/packet/sequence.h"
+#include "dataplane/tcp/pressure.h"
 #include "dataplane/tcp/slice.h"
 #include "dataplane/tcp/time.h"
 
@@ -92,6 +93,10 @@ class Memory {
   // What applications may not use up: cutting segments anew and queueing a FIN must go on when data are refused.
   [[nodiscard]] std::size_t reserve() const { return nodes_.size() / 8; }
 
+  // How short the buffers are that slices point to.
+  [[nodiscard]] Pressure& pressure() { return pressure_; }
+  [[nodiscard]] const Pressure& pressure() const { return pressure_; }
+
  private:
   void recycle(NodeIndex index) {
     nodes_[index].next = free_;
@@ -103,6 +108,7 @@ class Memory {
   NodeIndex free_ = no_node;
   std::size_t used_ = 0;
   BufferOperations buffers_;
+  Pressure pressure_;
 };
 
 }  // namespace steelyard::tcp

@@ -23,6 +23,8 @@ class Reassembly {
 
   [[nodiscard]] bool empty() const { return first_ == no_node; }
   [[nodiscard]] std::size_t held() const { return held_; }
+  // Octets of the buffers held, as large as buffers usually are.
+  [[nodiscard]] std::uint32_t octets_held() const { return held_ * 2'048U; }
 
   // Adds what is new of `payload`, whose first octet is `begin`, as long as no more than `most_held` buffers are held;
   // its reference is taken over in any case.

@@ -44,6 +44,11 @@ void Connection::on_text(const Context& context, const Segment& segment) {
   }
   if (slice.empty()) {
     drop();
+  } else if (is_refused(context, begin)) {
+    // As if it had been lost: the peer repeats it.
+    context.memory.pressure().count_refused();
+    drop();
+    return;
   } else if (closed_) {
     // Nobody will read it, and the peer must not believe that somebody did.
     drop();
@@ -65,7 +70,16 @@ void Connection::on_text(const Context& context, const Segment& segment) {
   }
 }
 
+// What fills a gap makes what is held readable; what opens one only waits.
+bool Connection::is_refused(const Context& context, Sequence begin) const {
+  const std::uint32_t waiting = begin == receive_.next() ? 0 : reassembly_.octets_held();
+  return receive_.unread() + waiting >= context.memory.pressure().share();
+}
+
 void Connection::take_in_order(const Context& context, const Slice& slice) {
+  if (receive_.unread() == 0) {
+    context.memory.pressure().begins_to_hold();
+  }
   receive_.received(slice.length);
   acknowledging_.data_received(slice.length, context.settings.delayed_acknowledgment, context.now);
   context.output.deliver(slice);
@@ -131,7 +145,12 @@ void Connection::take_fin(const Context& context) {
 }
 
 void Connection::consume(const Context& context, std::uint32_t octets) {
-  receive_.consumed(octets);
+  if (receive_.unread() != 0) {
+    receive_.consumed(octets);
+    if (receive_.unread() == 0) {
+      context.memory.pressure().holds_nothing();
+    }
+  }
   if (may_receive() && receive_.update_due(announced_size(context))) {
     acknowledging_.at_once();
     finish(context);

@@ -163,6 +163,7 @@ void Connection::send_bare(const Context& context, Sequence sequence, std::uint8
 // Everything but sequence number, flags and payload.
 void Connection::fill_header(const Context& context, Outgoing& segment) {
   segment.acknowledgment = last_acknowledged_ = receive_.next();
+  receive_.resize(std::min(context.settings.receive_buffer, context.memory.pressure().share()));
   segment.window = receive_.advertise(announced_size(context));
   Options& options = segment.options;
   if (timestamps_) {

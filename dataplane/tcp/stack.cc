@@ -274,6 +274,24 @@ void Stack::on_timer(Time now) {
   });
 }
 
+void Stack::relieve(Time now) {
+  constexpr std::size_t looked_at = 256;
+  std::uint32_t largest = Lookup::none;
+  std::uint32_t most = 0;
+  for (std::size_t count = std::min(looked_at, entries_.all.size()); count > 0; --count) {
+    relieved_at_ = (relieved_at_ + 1) % static_cast<std::uint32_t>(entries_.all.size());
+    const Entry& entry = entries_.all[relieved_at_];
+    if (entry.live && entry.connection.held() > most) {
+      most = entry.connection.held();
+      largest = relieved_at_;
+    }
+  }
+  if (largest != Lookup::none) {
+    ++counters_.relieved;
+    with_connection(largest, now, [](Connection& connection, const Context& context) { connection.relieve(context); });
+  }
+}
+
 Time Stack::deadline(Time now) const {
   return std::min({wheel_.earliest(), half_open_.deadline(now), time_wait_.deadline(now)});
 }

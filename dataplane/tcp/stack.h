@@ -54,6 +54,8 @@ struct StackCounters {
   std::uint64_t dropped_full = 0;  // no room for another connection
   std::uint64_t dropped_rate = 0;  // a listener's answers
   std::uint64_t time_wait_recycled = 0;
+  std::uint64_t syns_refused = 0;  // for want of buffers (pressure.h)
+  std::uint64_t relieved = 0;      // connections that were reset, as the largest holders
 };
 
 // What happens, in order. Called from within the stack's calls: implementations note it and act later.
@@ -97,6 +99,9 @@ class Stack {
   // are given up in a minute.
   void on_unreachable(const Endpoints& endpoints, Sequence quoted, bool hard, Time now);
   void on_timer(Time now);
+  // Buffers are used up (Pressure::full): resets the largest holder among the connections that it looks at. Every call
+  // looks at others.
+  void relieve(Time now);
   // When on_timer() is due.
   [[nodiscard]] Time deadline(Time now) const;
 
@@ -192,6 +197,7 @@ class Stack {
   Entries entries_;
   std::vector<std::uint32_t> free_;
   std::size_t live_ = 0;
+  std::uint32_t relieved_at_ = 0;  // where relieve() goes on
   SynTable half_open_;
   TimeWaitTable time_wait_;
   TimerWheel<Entries> wheel_;

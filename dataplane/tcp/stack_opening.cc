@@ -73,7 +73,7 @@ void Stack::send_syn_ack(const Endpoints& endpoints, const Handshake& handshake,
   segment.sequence = handshake.initial;
   segment.acknowledgment = handshake.peer_initial + 1;
   segment.flags = flag::syn | flag::ack;
-  segment.window = static_cast<std::uint16_t>(syn_window(settings));
+  segment.window = static_cast<std::uint16_t>(std::min(syn_window(settings), memory_.pressure().share()));
   segment.options.segment_size = settings.announced_segment(endpoints.headers());
   segment.options.has_window_scale = handshake.scaled;
   segment.options.window_scale = ReceiveWindow::scale_for(settings.receive_buffer);
@@ -141,6 +141,10 @@ void Stack::on_syn(const Endpoints& endpoints, const Segment& segment, ListenerI
   }
   if (free_.empty()) {
     ++counters_.dropped_full;
+    return;
+  }
+  if (memory_.pressure().scarce()) {
+    ++counters_.syns_refused;
     return;
   }
   Handshake handshake = Handshake::of(segment.options, segment.sequence, endpoints.default_segment_size());

@@ -407,7 +407,7 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   setup.clock = &clock_;
   setup.fragments.held = held_fragments(settings.packet_buffers, worker_count_);
   if (settings.tcp) {
-    setup.tcp = host_setup(*settings.tcp, tcp_pools_[worker], pools_[worker].generate, worker);
+    setup.tcp = host_setup(*settings.tcp, tcp_pools_[worker], pools_[worker], worker);
   }
   l4::BalancerSetup& balancer = setup.balancer;
   balancer.worker = setup.id;

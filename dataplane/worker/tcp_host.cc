@@ -47,6 +47,8 @@ TcpHost::TcpHost(const TcpHostSetup& setup, TcpHostOutput& output, std::uint64_t
       port_range_(setup.local_ports),
       worker_(setup.worker),
       workers_(setup.workers),
+      received_(*setup.received),
+      most_held_(setup.most_held != 0 ? setup.most_held : setup.received->capacity() / 10 * 6),
       headers_(*setup.headers),
       clones_(*setup.clones),
       payload_(*setup.payload),
@@ -199,11 +201,64 @@ std::size_t TcpHost::turn(std::uint64_t now_ns) {
   const tcp::Time now = time_of(now_ns);
   if (now_ns >= next_timer_ns_) {
     next_timer_ns_ = now_ns + timer_step_ns;
+    look_at_buffers(now);
     if (stack_->deadline(now) <= now) {
       stack_->on_timer(now);
     }
   }
   return application_.turn(now);
+}
+
+// Layer 4 needs the rest: so what TCP holds is counted by what is missing in the pool, whoever of it has it.
+void TcpHost::look_at_buffers(tcp::Time now) {
+  const std::uint32_t missing = received_.capacity() - received_.available();
+  if (!queued_) {
+    queued_ = missing;  // the ports have been started, and nothing has come yet
+  }
+  held_ = missing - std::min(missing, *queued_);
+  // A slice in a queue needs a node as well as a buffer.
+  const std::size_t nodes = memory_.capacity() - memory_.reserve();
+  const std::size_t nodes_free = nodes - std::min(nodes, memory_.used());
+  memory_.pressure().update(std::max<std::uint64_t>(held_, most_held_ - std::min<std::size_t>(nodes_free, most_held_)),
+                            most_held_);
+  if (memory_.pressure().full()) {
+    stack_->relieve(now);
+  }
+}
+
+void TcpHost::copy_together(tcp::SliceQueue& queue) {
+  tcp::SliceQueue together;
+  nic::Packet buffer;
+  const auto add = [&] {
+    const tcp::Slice slice = slice_of(buffer.get());
+    if (slice.length != 0 && together.push(memory_, slice)) {
+      static_cast<void>(buffer.release());
+    }
+  };
+  while (!queue.empty()) {
+    const tcp::Slice& slice = queue.front(memory_);
+    if (!buffer || rte_pktmbuf_tailroom(buffer.get()) < slice.length) {
+      if (buffer) {
+        add();
+      }
+      buffer = payload_.allocate();
+      if (!buffer || rte_pktmbuf_tailroom(buffer.get()) < slice.length) {
+        break;
+      }
+    }
+    std::memcpy(rte_pktmbuf_append(buffer.get(), static_cast<std::uint16_t>(slice.length)), data_of(slice),
+                slice.length);
+    counters_.compacted.add(slice.length);
+    queue.trim(memory_, slice.length);
+  }
+  if (buffer) {
+    add();
+  }
+  // Without a buffer the rest stays as it is.
+  while (!queue.empty()) {
+    static_cast<void>(together.push(memory_, queue.pop(memory_)));  // into the node that has just become free
+  }
+  queue = together;
 }
 
 tcp::ConnectionId TcpHost::connect(const service::Address& local, const service::Address& remote, std::uint16_t port,

@@ -23,6 +23,7 @@
 #include "dataplane/service/ids.h"
 #include "dataplane/service/listener_index.h"
 #include "dataplane/tcp/local_ports.h"
+#include "dataplane/tcp/slice_queue.h"
 #include "dataplane/tcp/stack.h"
 #include "dataplane/worker/tcp_application.h"
 
@@ -52,6 +53,8 @@ struct TcpHostSetup {
   l4::PortRange local_ports{32'768, 65'535};  // of connections that we open
   service::WorkerId worker;
   std::uint32_t workers = 1;
+  nic::MbufPool* received = nullptr;  // what receive queues fill from
+  std::uint32_t most_held = 0;        // buffers of it that TCP may hold; 0: 60%
   nic::MbufPool* headers = nullptr;
   nic::MbufPool* clones = nullptr;   // buffers without room of their own
   nic::MbufPool* payload = nullptr;  // for what the application makes itself
@@ -63,6 +66,7 @@ struct TcpHostCounters {
   service::Counter received;        // segments
   service::Counter sent;            // segments
   service::Counter copied;          // octets of payload, for ports that take no chains
+  service::Counter compacted;       // the same, of queues that held many buffers for few octets
   service::Counter checksum_wrong;  // dropped
   service::Counter unsendable;      // no buffer, or no way there: left to retransmission
 };
@@ -90,8 +94,20 @@ class TcpHost final : private tcp::StackOutput {
   // --- for the application ---------------------------------------------------------------------------------------
   [[nodiscard]] tcp::Stack& stack() { return *stack_; }
   [[nodiscard]] nic::MbufPool& payload() { return payload_; }
+  // Of queues that wait for the application.
+  [[nodiscard]] tcp::Memory& memory() { return memory_; }
+  // Copies what is queued together when it holds many buffers for few octets: the only copy of payload that there is
+  // but for ports that take no chains. Call it after a push().
+  void compact(tcp::SliceQueue& queue) {
+    if (queue.wasteful()) {
+      copy_together(queue);
+    }
+  }
   [[nodiscard]] std::span<const service::Address> addresses() const { return addresses_.all(); }
   [[nodiscard]] std::size_t queue_nodes_used() const { return memory_.used(); }
+  [[nodiscard]] const tcp::Pressure& pressure() const { return memory_.pressure(); }
+  // Received buffers that are neither free nor a receive queue's, as of the last look a millisecond ago.
+  [[nodiscard]] std::uint32_t held() const { return held_; }
   // Opens a connection from an address of ours, with a local port whose answers come to this worker. An id that names
   // nothing: no port or no room is left.
   [[nodiscard]] tcp::ConnectionId connect(const service::Address& local, const service::Address& remote,
@@ -129,6 +145,8 @@ class TcpHost final : private tcp::StackOutput {
                                               const tcp::Endpoints& endpoints);
   template <class Family>
   [[nodiscard]] bool receive_error(const packet::PacketView& view, std::uint64_t now_ns);
+  void look_at_buffers(tcp::Time now);
+  void copy_together(tcp::SliceQueue& queue);
   void receive_payload(rte_mbuf* packet, const packet::PacketView& view, const tcp::Endpoints& endpoints,
                        tcp::Segment& segment, tcp::Time now);
 
@@ -139,6 +157,10 @@ class TcpHost final : private tcp::StackOutput {
   l4::PortRange port_range_;
   service::WorkerId worker_;
   std::uint32_t workers_;
+  const nic::MbufPool& received_;
+  std::uint32_t most_held_;
+  std::optional<std::uint32_t> queued_;  // buffers that receive queues hold
+  std::uint32_t held_ = 0;
   nic::MbufPool& headers_;
   nic::MbufPool& clones_;
   nic::MbufPool& payload_;

@@ -32,7 +32,7 @@ std::size_t buffer_bytes(const TcpPlan& plan) {
   return clone_buffers * overhead + plan.payload_buffers * (overhead + nic::smallest_frame_room + RTE_PKTMBUF_HEADROOM);
 }
 
-TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::MbufPool& headers, std::size_t worker) {
+TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::WorkerPools& own, std::size_t worker) {
   TcpHostSetup setup;
   setup.limits = plan.limits;
   fill_randomly(setup.secrets);
@@ -40,7 +40,9 @@ TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::MbufPool& hea
   setup.addresses = plan.addresses;
   setup.local_ports = plan.local_ports;
   setup.workers = static_cast<std::uint32_t>(plan.applications.size());
-  setup.headers = &headers;
+  setup.received = &own.receive;
+  setup.most_held = plan.most_held;
+  setup.headers = &own.generate;
   setup.clones = &pools.clones;
   setup.payload = &pools.payload;
   setup.application = plan.applications[worker];

@@ -14,6 +14,7 @@ struct TcpPlan {
   std::vector<TcpApplication*> applications;  // one a worker; they outlive the data plane
   tcp::StackLimits limits;                    // per worker
   std::size_t queue_nodes = 65'536;           // per worker: slices in all queues
+  std::uint32_t most_held = 0;                // per worker: received buffers that TCP may hold; 0: 60%
   std::uint32_t payload_buffers = 8'192;      // per worker: for what applications make themselves
   l4::PortRange local_ports{32'768, 65'535};  // of connections that we open
 };
@@ -29,7 +30,7 @@ struct TcpPools {
 // Bytes of packet buffers that the plan adds to a worker.
 [[nodiscard]] std::size_t buffer_bytes(const TcpPlan& plan);
 
-// The host of a worker; `headers` are the buffers for what it makes.
-[[nodiscard]] TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::MbufPool& headers, std::size_t worker);
+// The host of a worker, whose other pools are `own`.
+[[nodiscard]] TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::WorkerPools& own, std::size_t worker);
 
 }  // namespace steelyard::worker

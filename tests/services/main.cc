@@ -27,6 +27,8 @@ struct Arguments {
   std::uint16_t mtu = 1'500;
   std::uint16_t cpu = 0;
   std::uint32_t packet_buffers = 16'384;
+  std::uint32_t most_held = 0;
+  std::size_t queue_nodes = 65'536;
   std::size_t connections = 16'384;
   std::size_t half_open = 4'096;
   bool busy = false;
@@ -81,6 +83,8 @@ worker::DataplaneSettings settings_of(const Arguments& arguments, worker::TcpApp
   }
   settings.ports.push_back(std::move(port));
   plan.applications = {&application};
+  plan.most_held = arguments.most_held;
+  plan.queue_nodes = arguments.queue_nodes;
   plan.limits = {
       .connections = arguments.connections, .half_open = arguments.half_open, .time_wait = arguments.connections};
   settings.tcp = std::move(plan);
@@ -119,6 +123,8 @@ int main(int argc, char** argv) {
   app.add_option("--mtu", arguments.mtu, "bytes of IP")->check(CLI::Range(1'280, 9'000));
   app.add_option("--cpu", arguments.cpu, "of the worker");
   app.add_option("--packet-buffers", arguments.packet_buffers);
+  app.add_option("--most-held", arguments.most_held, "received buffers that connections may hold; 0: 60%");
+  app.add_option("--queue-nodes", arguments.queue_nodes, "slices in all queues");
   app.add_option("--connections", arguments.connections);
   app.add_option("--half-open", arguments.half_open);
   app.add_option("--echo-port", arguments.ports.echo, "0: not served");

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "dataplane/tcp/slice_queue.h"
 #include "dataplane/tcp/stack.h"
 #include "tests/services/call.h"
 
@@ -30,15 +31,14 @@ struct Socket {
   bool accepted = true;             // false: still in a listener's queue
   bool told_error = false;          // the error has been an answer once
   std::optional<tcp::Cause> cause;  // the connection is over
-  std::deque<tcp::Slice> received;
-  std::size_t received_octets = 0;
+  tcp::SliceQueue received;
   std::optional<tcp::Duration> linger;
 
   std::vector<Call*> waiting;  // calls that block, in their order
 
   [[nodiscard]] bool over() const { return cause.has_value(); }
   [[nodiscard]] bool failed() const { return over() && *cause != tcp::Cause::finished; }
-  [[nodiscard]] bool at_end() const { return received_octets == 0 && (peer_finished || read_shut || over()); }
+  [[nodiscard]] bool at_end() const { return received.empty() && (peer_finished || read_shut || over()); }
 };
 
 }  // namespace steelyard::test

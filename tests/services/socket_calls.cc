@@ -185,7 +185,7 @@ void SocketTable::do_get_option(Call& call, const Socket& socket) const {
 
 void SocketTable::do_info(Call& call, const Socket& socket) const {
   add_endpoints(call, socket.endpoints);
-  call.numbers["readable"] = static_cast<std::int64_t>(socket.received_octets);
+  call.numbers["readable"] = socket.received.octets();
   call.numbers["peer_finished"] = socket.peer_finished ? 1 : 0;
   if (socket.listening) {
     call.texts["state"] = "listen";
@@ -224,7 +224,7 @@ SocketTable::Progress SocketTable::do_wait(Call& call, const Socket& socket) con
       there = socket.connected || socket.over();
       break;
     case Condition::readable:
-      there = socket.received_octets != 0 || socket.at_end() || !socket.waiting_accepted.empty();
+      there = !socket.received.empty() || socket.at_end() || !socket.waiting_accepted.empty();
       break;
     case Condition::writable:
       there = socket.over() || (socket.connected && writable(socket));
@@ -254,6 +254,7 @@ void SocketTable::do_counters(Call& call) {
   add("checksum_wrong", host.checksum_wrong.get());
   add("unsendable", host.unsendable.get());
   add("payload_copied", host.copied.get());
+  add("payload_compacted", host.compacted.get());
   add("accepted", counters.accepted);
   add("opened", counters.opened);
   add("resets_sent", counters.resets_sent);
@@ -268,6 +269,11 @@ void SocketTable::do_counters(Call& call) {
   add("half_open", stack.half_open());
   add("time_wait", stack.time_wait());
   add("queue_nodes", host_.queue_nodes_used());
+  add("held_buffers", host_.held());
+  add("share", host_.pressure().share());
+  add("refused_payload", host_.pressure().refused());
+  add("refused_syns", counters.syns_refused);
+  add("relieved", counters.relieved);
 }
 
 }  // namespace steelyard::test

@@ -10,9 +10,7 @@ namespace steelyard::test {
 
 SocketTable::~SocketTable() {
   for (auto& [number, socket] : sockets_) {
-    for (const tcp::Slice& slice : socket->received) {
-      worker::TcpHost::release(slice);
-    }
+    socket->received.clear(host_.memory());
   }
 }
 
@@ -66,8 +64,12 @@ bool SocketTable::deliver(tcp::ConnectionId connection, const tcp::Slice& slice)
   if (socket == nullptr) {
     return false;
   }
-  socket->received.push_back(slice);
-  socket->received_octets += slice.length;
+  if (!socket->received.push(host_.memory(), slice)) {
+    worker::TcpHost::release(slice);
+    broken_.push_back(socket->number);
+    return true;
+  }
+  host_.compact(socket->received);
   if (socket->read_shut) {
     unwanted_.push_back(socket->number);
   }
@@ -106,10 +108,9 @@ void SocketTable::remove_if_done(std::uint32_t number) {
 
 // Throws away what has been received.
 void SocketTable::drain(Socket& socket, tcp::Time now) {
-  for (const tcp::Slice& slice : std::exchange(socket.received, {})) {
-    worker::TcpHost::release(slice);
-  }
-  host_.stack().consume(socket.id, static_cast<std::uint32_t>(std::exchange(socket.received_octets, 0)), now);
+  const std::uint32_t octets = socket.received.octets();
+  socket.received.clear(host_.memory());
+  host_.stack().consume(socket.id, octets, now);
 }
 
 void SocketTable::begin(Call& call, tcp::Time now) {
@@ -134,6 +135,11 @@ std::size_t SocketTable::turn(tcp::Time now) {
   for (const std::uint32_t number : std::exchange(unwanted_, {})) {
     if (Socket* socket = find(number); socket != nullptr) {
       drain(*socket, now);
+    }
+  }
+  for (const std::uint32_t number : std::exchange(broken_, {})) {
+    if (const Socket* socket = find(number); socket != nullptr) {
+      host_.stack().abort(socket->id, now);  // an octet is missing
     }
   }
   const std::size_t before = finished_.size();
@@ -267,18 +273,12 @@ SocketTable::Progress SocketTable::do_read(Call& call, Socket& socket, tcp::Time
 void SocketTable::take(Call& call, Socket& socket, tcp::Time now) {
   const std::size_t before = call.received.size();
   while (call.received.size() < call.count && !socket.received.empty()) {
-    tcp::Slice& slice = socket.received.front();
+    const tcp::Slice& slice = socket.received.front(host_.memory());
     const auto length = std::min(slice.length, static_cast<std::uint32_t>(call.count - call.received.size()));
     call.received.append(reinterpret_cast<const char*>(worker::TcpHost::data_of(slice)), length);
-    if (length == slice.length) {
-      worker::TcpHost::release(slice);
-      socket.received.pop_front();
-    } else {
-      slice = slice.from(length);
-    }
+    socket.received.trim(host_.memory(), length);
   }
   const std::size_t taken = call.received.size() - before;
-  socket.received_octets -= taken;
   host_.stack().consume(socket.id, static_cast<std::uint32_t>(taken), now);
 }
 

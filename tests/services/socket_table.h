@@ -71,6 +71,7 @@ class SocketTable {
   std::unordered_map<std::uint32_t, std::uint32_t> by_connection_;  // its index -> number
   std::vector<std::uint32_t> fresh_;                                // accepted, without settings of their own yet
   std::vector<std::uint32_t> ended_;                                // may be removable
+  std::vector<std::uint32_t> broken_;                               // have lost what found no node
   std::vector<std::uint32_t> unwanted_;                             // have received what nobody will read
   std::vector<Call*> finished_;
   std::size_t waiting_ = 0;

@@ -15,9 +15,7 @@ constexpr std::size_t slices_a_turn = 64;
 
 Streams::~Streams() {
   for (auto& [index, stream] : streams_) {
-    for (const tcp::Slice& slice : stream.received) {
-      worker::TcpHost::release(slice);
-    }
+    stream.received.clear(host_.memory());
   }
 }
 
@@ -60,7 +58,12 @@ bool Streams::deliver(tcp::ConnectionId connection, const tcp::Slice& slice) {
   if (stream == nullptr) {
     return false;
   }
-  stream->received.push_back(slice);
+  if (stream->received.push(host_.memory(), slice)) {
+    host_.compact(stream->received);
+  } else {
+    worker::TcpHost::release(slice);
+    stream->broken = true;
+  }
   wake(*stream);
   return true;
 }
@@ -80,9 +83,7 @@ bool Streams::over(tcp::ConnectionId connection) {
   if (stream == nullptr) {
     return false;
   }
-  for (const tcp::Slice& slice : stream->received) {
-    worker::TcpHost::release(slice);
-  }
+  stream->received.clear(host_.memory());
   streams_.erase(connection.index);
   return true;
 }
@@ -97,6 +98,10 @@ std::size_t Streams::turn(tcp::Time now) {
     // A call of the stack may end the connection, and with it the stream.
     Stream& stream = found->second;
     stream.queued = false;
+    if (stream.broken) {
+      host_.stack().abort(stream.id, now);
+      continue;
+    }
     switch (stream.service) {
       case Service::echo:
         echo(stream, now);
@@ -116,21 +121,17 @@ std::size_t Streams::turn(tcp::Time now) {
 void Streams::echo(Stream& stream, tcp::Time now) {
   const tcp::ConnectionId id = stream.id;
   std::uint32_t moved = 0;
-  while (!stream.received.empty()) {
-    const tcp::Slice slice = stream.received.front();
-    stream.received.pop_front();
+  while (of(id) != nullptr && !stream.received.empty()) {
+    const tcp::Slice slice = stream.received.front(host_.memory());
+    worker::TcpHost::retain(slice);
     if (host_.stack().send(id, std::span{&slice, 1}, now) == 0) {
-      if (of(id) == nullptr) {
-        worker::TcpHost::release(slice);
-        return;
-      }
-      stream.received.push_front(slice);
+      worker::TcpHost::release(slice);
       break;
     }
-    if (of(id) == nullptr) {
-      return;
-    }
     moved += slice.length;
+    if (of(id) != nullptr) {
+      stream.received.trim(host_.memory(), slice.length);
+    }
   }
   host_.stack().consume(id, moved, now);
   if (of(id) != nullptr && stream.received.empty() && stream.peer_finished) {
@@ -147,11 +148,8 @@ void Streams::discard(Stream& stream, tcp::Time now) {
 }
 
 void Streams::drain(Stream& stream, tcp::Time now) {
-  std::uint32_t octets = 0;
-  for (const tcp::Slice& slice : std::exchange(stream.received, {})) {
-    octets += slice.length;
-    worker::TcpHost::release(slice);
-  }
+  const std::uint32_t octets = stream.received.octets();
+  stream.received.clear(host_.memory());
   host_.stack().consume(stream.id, octets, now);
 }
 
@@ -162,7 +160,10 @@ void Streams::finish(Stream& stream, tcp::Time now) {
 }
 
 void Streams::source(Stream& stream, tcp::Time now) {
-  for (const tcp::Slice& slice : stream.received) {
+  std::uint32_t read = 0;
+  const tcp::ConnectionId id = stream.id;
+  while (!stream.received.empty()) {
+    const tcp::Slice slice = stream.received.front(host_.memory());
     for (std::uint32_t place = 0; place < slice.length && !stream.asked; ++place) {
       const std::uint8_t octet = worker::TcpHost::data_of(slice)[place];
       stream.asked = octet == '\n';
@@ -171,9 +172,10 @@ void Streams::source(Stream& stream, tcp::Time now) {
       }
       stream.endless = stream.asked && stream.wanted == 0;
     }
+    read += slice.length;
+    stream.received.trim(host_.memory(), slice.length);
   }
-  const tcp::ConnectionId id = stream.id;
-  drain(stream, now);
+  host_.stack().consume(id, read, now);
   for (std::size_t count = 0; stream.asked && of(id) != nullptr; ++count) {
     const std::uint64_t left = stream.endless ? slice_size : stream.wanted - stream.sent;
     if (left == 0) {

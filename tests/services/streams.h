@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <unordered_map>
 #include <vector>
 
@@ -35,10 +34,11 @@ class Streams {
   struct Stream {
     tcp::ConnectionId id;
     Service service = Service::echo;
-    std::deque<tcp::Slice> received;
+    tcp::SliceQueue received;
     bool peer_finished = false;
     bool finished = false;  // we have sent our FIN
     bool queued = false;    // in ready_
+    bool broken = false;    // an octet found no node
     bool asked = false;     // source: the line is complete
     bool endless = false;
     std::uint64_t wanted = 0;  // source: octets

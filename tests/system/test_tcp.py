@@ -406,6 +406,45 @@ class Transfers(TcpCase):
         listening.close()
 
 
+class StalledReaders(TcpCase):
+    """Thousands of connections whose application does not read: their peers are held back, nobody else is."""
+
+    count = shell.scaled(10_000, 1_000)
+    most_held = 5 * count
+    arguments = (f"--connections={2 * count}", f"--packet-buffers={10 * count}", f"--most-held={most_held}")
+    octets = 20_000  # of each connection: more than all of them together may make us hold
+
+    def test_they_stay_within_their_memory_and_get_every_octet_when_they_read(self):
+        family = FAMILIES["ipv4"]
+        listening = self.channel.listen(8000)
+        bystander = self.client.tcp(family.vip(), ECHO, timeout=60)
+        stalled = []
+        self.addCleanup(lambda: [connection.close() for connection in stalled])
+        payload = octets(9, self.octets)
+        for _ in range(self.count):
+            stalled.append(self.client.tcp(family.vip(), 8000, timeout=60))
+        for connection in stalled:
+            connection.setblocking(False)
+            self.assertEqual(connection.send(payload), len(payload))
+        shell.eventually(lambda: self.tcp.counters()["refused_payload"] > 0, "more has come than there is room for")
+        for _ in range(5):
+            data = octets(2, 200_000)
+            self.assertEqual(exchange(bystander, data), data)
+            held = self.tcp.counters()
+            self.assertLessEqual(held["held_buffers"], self.most_held)
+            self.assertEqual(held["relieved"], 0)
+        ours = [listening.accept() for _ in range(self.count)]
+        reading = [socket.begin("read", count=len(payload), exactly=True) for socket in ours]
+        for number in reading:
+            self.assertEqual(self.channel.finish(number)["data"], payload)
+        for socket_of_ours in ours:
+            socket_of_ours.close()
+        bystander.close()
+        listening.close()
+        for connection in stalled:
+            connection.close()
+
+
 class Wire(Parametrised):
     """10 ms each way, losses, reordering and duplicates; all of them drawn from a seed."""
 

@@ -141,6 +141,7 @@ class TcpHostTest : public ::testing::Test {
     setup_.addresses = {service::Address::parse(ours<Family>).value()};
     setup_.limits = {.connections = 16, .half_open = 16, .time_wait = 16};
     setup_.queue_nodes = 256;
+    setup_.received = &received_;
     setup_.headers = &headers_;
     setup_.clones = &clones_;
     setup_.payload = &payload_;
@@ -389,6 +390,43 @@ TYPED_TEST(TcpHostTest, IsNotTheOneWhoAnswersForErrorsAboutOthers) {
   Frame error = test::framed(room);
   const packet::PacketView view = error.parse();
   EXPECT_FALSE(this->host_->receive_error(view, this->now_ns_));
+}
+
+TYPED_TEST(TcpHostTest, SingleOctetsDoNotHoldABufferEach) {
+  this->open();
+  this->application_.answering = false;
+  tcp::SliceQueue queue;
+  Bytes expected;
+  for (std::uint32_t count = 0; count < 150; ++count) {
+    const Frame data = this->segment(1'001 + count, this->next_, tcp_flag::ack, 1);
+    EXPECT_TRUE(this->receive(data));
+    ASSERT_TRUE(queue.push(this->host_->memory(), this->application_.received.front()));
+    this->application_.received.pop_front();
+    this->host_->compact(queue);
+    this->sent_.clear();
+    test::append(expected, payload_of(data));
+  }
+  EXPECT_LE(this->received_.capacity() - this->received_.available(), 16u);
+  EXPECT_EQ(queue.octets(), 150u);
+  Bytes kept;
+  for (; !queue.empty(); queue.trim(this->host_->memory(), 2'048)) {
+    const tcp::Slice& slice = queue.front(this->host_->memory());
+    test::append(kept, {TcpHost::data_of(slice), slice.length});
+  }
+  EXPECT_EQ(kept, expected);
+}
+
+TYPED_TEST(TcpHostTest, WhatTheApplicationLeavesUnreadLowersTheShares) {
+  this->open();
+  this->turn(1ms);
+  const std::uint32_t before = this->host_->pressure().share();
+  this->application_.answering = false;
+  for (std::uint32_t count = 0; count < 40; ++count) {
+    EXPECT_TRUE(this->receive(this->segment(1'001 + count * 100, this->next_, tcp_flag::ack, 100)));
+  }
+  this->turn(1ms);
+  EXPECT_EQ(this->host_->held(), 40u);
+  EXPECT_LT(this->host_->pressure().share(), before);
 }
 
 TYPED_TEST(TcpHostTest, WithoutARouteOrABufferASegmentIsLostAndNamed) {
