@@ -67,7 +67,8 @@ void Connection::on_text(const Context& context, const Segment& segment) {
 
 void Connection::take_in_order(const Context& context, const Slice& slice) {
   receive_.received(slice.length);
-  acknowledging_.data_received(slice.length, context.settings.delayed_acknowledgment, context.now);
+  acknowledging_.data_received(slice.length, announced_size(context), context.settings.delayed_acknowledgment,
+                               context.now);
   context.output.deliver(slice);
 }
 
