@@ -162,10 +162,11 @@ void Connection::take_sack(const Context& context, const Segment& segment, Progr
   }
 }
 
-// One sample a round trip (RFC 6298 section 3); of what was repeated only by timestamps (Karn; RFC 7323 section 4.1).
+// One sample a round trip (RFC 6298 section 3); of what was repeated, and of what has waited for it at the peer, only
+// by timestamps (Karn; RFC 7323 section 4.1).
 void Connection::take_round_trip(const Context& context, const Segment& segment, Progress& progress) {
-  if (progress.sampled_at != never && !(progress.repetition_acknowledged && !sack_)) {
-    trip_.sample(context.now - (progress.repetition_acknowledged ? progress.latest_at : progress.sampled_at));
+  if (progress.sampled_at != never && !progress.repetition_acknowledged) {
+    trip_.sample(context.now - progress.sampled_at);
     rack_.sample(context.now - progress.latest_at, context.now);
     sample_from_ = send_next_;
     measured_since_probe_ = true;

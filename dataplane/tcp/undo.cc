@@ -24,7 +24,9 @@ bool Connection::judge_response(const Context& context, const Segment& segment, 
   }
   bool mistaken = progress.duplicate_reported && undo_.all_reported(progress.duplicate, payload_room());
   if (phase_ != Phase::open && progress.acknowledged != 0 && timestamps_) {
-    mistaken |= undo_.original_echoed(segment.options.timestamp_echo);
+    // RFC 3522 section 3.2, step 5: what acknowledges everything may only say that all acknowledgments were lost.
+    const bool original = undo_.original_echoed(segment.options.timestamp_echo);
+    mistaken |= original && !progress.duplicate_reported && after(send_next_, send_unacknowledged_);
   }
   if (phase_ == Phase::loss) {
     mistaken |= forward_shows_original(progress);

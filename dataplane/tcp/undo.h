@@ -50,7 +50,7 @@ class Undo {
     repeated_ = static_cast<std::uint16_t>(std::min(repeated_ + 1, 0xffff));
   }
 
-  // RFC 3522 section 3, steps 3 and 4: the first acknowledgment of something new. Does it echo the original?
+  // RFC 3522 section 3.2, steps 3 and 4: the first acknowledgment of something new. Does it echo the original?
   [[nodiscard]] bool original_echoed(std::uint32_t echo) {
     const bool first = !echo_seen_ && repeated_ != 0;
     echo_seen_ = true;

@@ -81,13 +81,22 @@ TEST_P(UndoCases, eifel_an_echo_of_the_repetition_takes_nothing_back) {
   drain();
 }
 
+TEST_P(UndoCases, eifel_an_acknowledgment_of_everything_may_follow_lost_ones) {
+  begin({.sack = false, .timestamps = true});
+  send_ten();
+  time_out();
+  in(A, seq(1), ack(number(11)), ts(peer_clock()), ecr(sent_at_));
+  EXPECT_LE(report().threshold, 7 * size_) << "RFC 3522 section 3.2, step 5";
+  drain();
+}
+
 TEST_P(UndoCases, the_timer_has_learned_of_the_delay) {
   begin({.sack = false, .timestamps = true});
   send_ten();
   const Duration before = report().timeout;
   time_out();
   advance(100ms);
-  in(A, seq(1), ack(number(11)), ts(peer_clock()), ecr(sent_at_));
+  in(A, seq(1), ack(number(10)), ts(peer_clock()), ecr(sent_at_));
   drain();
   EXPECT_GT(report().timeout, before) << "RFC 4015 section 3.1, step 11";
 }
