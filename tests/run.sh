@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything that has to hold before a change lands: packages, build, formatting, headers that compile alone, the
-# architecture's arrows, unit tests, instruction counts (release), system tests, a short run of every fuzz target. Run as
-# root (network namespaces).
+# architecture's arrows, TCP's rules, unit tests, instruction counts (release), system tests, a short run of every fuzz
+# target. Run as root (network namespaces).
 #
 #   sudo tests/run.sh [--preset release|debug|asan|tsan] [--unit-only] [--filter REGEX] [--no-fuzz] [--fuzz-seconds N]
 #
@@ -171,6 +171,8 @@ check "clang-format" formatted
 check "headers compile alone" cmake --build --preset "$preset" --target headers_compile_alone
 check "tests of the architecture check" python3 tests/test_check_architecture.py
 check "architecture" python3 tests/check_architecture.py
+check "tests of the check of TCP's rules" python3 tests/test_check_tcp_rules.py
+check "TCP's rules" python3 tests/check_tcp_rules.py
 unit_tests
 if [[ $preset == release ]] && ! $unit_only; then
   check "instruction counts" bench/callgrind.sh

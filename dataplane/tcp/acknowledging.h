@@ -14,10 +14,11 @@ class Acknowledging {
   [[nodiscard]] bool due_now() const { return now_; }
   [[nodiscard]] Time deadline() const { return deadline_; }
 
-  // Octets have come in order.
-  void data_received(std::uint32_t octets, Duration delay, Time now) {
-    // What a full segment is the peer decides (path, options): the largest seen.
-    full_ = std::max(full_, std::min(octets, 0xffffU));
+  // Octets have come in order. `announced`: the segment size that we have announced (RMSS).
+  void data_received(std::uint32_t octets, std::uint16_t announced, Duration delay, Time now) {
+    // What a full segment is the peer decides (path, options): the largest seen. Segments that were joined before they
+    // came here are several.
+    full_ = std::max(full_, std::min<std::uint32_t>(octets, announced));
     pending_ += octets;
     if (pending_ >= 2 * full_) {
       now_ = true;

@@ -2,24 +2,12 @@
 // 9293 section 3.10.7.4; RFC 5681, 6298, 6582 (without SACK), 6937, 8985.
 #include <algorithm>
 
-#include "dataplane/tcp/connection.h"
+#include "dataplane/tcp/progress.h"
 
 namespace steelyard::tcp {
 
 using packet::after;
 using packet::distance;
-
-struct Connection::Progress {
-  Sequence before;                 // SND.UNA as it was
-  std::uint32_t acknowledged = 0;  // sequence numbers, cumulatively
-  std::uint32_t delivered = 0;     // that had not arrived before, as far as we know
-  std::uint32_t flight_before = 0;
-  Time sampled_at = never;  // transmission of the first node that gives a sample
-  Time latest_at = never;   // ... of the last one
-  bool repetition_acknowledged = false;
-  bool duplicate_reported = false;  // D-SACK
-  bool is_duplicate = false;        // RFC 5681 section 2
-};
 
 // Octets in flight. Without SACK each duplicate acknowledgment says that a segment has arrived.
 std::uint32_t Connection::flight() const {
@@ -33,6 +21,7 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
     establish(context);
     window_sequence_ = segment.sequence - 1;  // the window of this segment counts in any case
   }
+  rack_.begin_acknowledgment();
   Progress progress;
   progress.before = send_unacknowledged_;
   progress.flight_before = flight();
@@ -43,13 +32,16 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
     take_sack(context, segment, progress);
   }
   take_round_trip(context, segment, progress);
-  judge_probe(context, segment, progress);
+  judge_probe(segment, progress);
+  const bool mistaken = judge_response(context, segment, progress);
   if (sack_) {
     detect_losses(context);
   } else {
     detect_losses_without_sack(context, progress);
   }
-  adjust_window(context, progress);
+  if (!mistaken) {
+    adjust_window(context, progress);
+  }
   if (fin_queued_ && queue_.empty()) {
     on_fin_acknowledged(context);
   }
@@ -61,8 +53,9 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
 
 // RFC 5681 section 2, before the segment's window is taken.
 void Connection::count_duplicates(const Segment& segment, Progress& progress) {
-  progress.is_duplicate = segment.acknowledgment == send_unacknowledged_ && segment.length() == 0 &&
-                          queue_.outstanding() && std::uint32_t{segment.window} << peer_scale_ == send_window_;
+  progress.repeats = segment.acknowledgment == send_unacknowledged_ && segment.length() == 0 &&
+                     std::uint32_t{segment.window} << peer_scale_ == send_window_;
+  progress.is_duplicate = progress.repeats && queue_.outstanding();
   // After a timeout they only say that we repeat what the peer has.
   if (!sack_ && progress.is_duplicate && phase_ != Phase::loss && duplicates_ < 255) {
     ++duplicates_;
@@ -76,13 +69,18 @@ void Connection::update_send_window(const Context& context, const Segment& segme
   }
   if (after(segment.sequence, window_sequence_) ||
       (segment.sequence == window_sequence_ && !after(window_acknowledgment_, segment.acknowledgment))) {
+    if (send_window_ == 0 && segment.window != 0) {
+      backoff_ = 0;  // what was doubled were probes of a closed window
+    }
     send_window_ = std::uint32_t{segment.window} << peer_scale_;
     window_sequence_ = segment.sequence;
     window_acknowledgment_ = segment.acknowledgment;
     largest_window_ = std::max(largest_window_, send_window_);
   }
-  // RFC 9293 section 3.8.6.1: a peer that keeps its window closed and answers is alive.
-  if (send_window_ == 0) {
+  // RFC 9293 section 3.8.6.1: a peer that keeps its window closed and answers is alive. But nobody waits for it for
+  // ever who has closed the connection (the management of resources that the section leaves to us).
+  if (send_window_ == 0 && !closed_) {
+    cubic_.pause(context.now - progress_at_);
     progress_at_ = context.now;
   }
 }
@@ -97,6 +95,7 @@ void Connection::take_delivered(const Context& context, const Segment& segment, 
     if (node.has(node_flag::sacked)) {
       return;
     }
+    progress.original_acknowledged |= !node.has(node_flag::retransmitted) && !after(node.end(), recovery_end_);
     if (!node.has(node_flag::retransmitted) && !after(sample_from_, node.begin)) {
       progress.sampled_at = std::min(progress.sampled_at, node.sent_at);
       progress.latest_at = node.sent_at;
@@ -117,7 +116,10 @@ void Connection::take_delivered(const Context& context, const Segment& segment, 
     progress.delivered -= std::min(progress.delivered, std::min<std::uint32_t>(over, duplicates_) * payload_room());
     duplicates_ = static_cast<std::uint8_t>(duplicates_ - std::min<std::uint32_t>(over, duplicates_));
   }
+  // Not only with the next sample (RFC 6298 section 5): on a path that loses much, and without timestamps, all that is
+  // acknowledged has been repeated, and a timer that stays doubled outlasts the peer's TIME_WAIT.
   backoff_ = 0;
+  progress.since_before = context.now - progress_at_;
   progress_at_ = timer_base_ = context.now;
 }
 
@@ -134,6 +136,7 @@ void Connection::take_sack(const Context& context, const Segment& segment, Progr
   };
   if (!after(blocks[0].end, segment.acknowledgment) || (count > 1 && inside(blocks[0], blocks[1]))) {
     progress.duplicate_reported = true;
+    progress.duplicate = blocks[0];
     rack_.duplicate_reported(send_unacknowledged_, send_next_);
     first = 1;
   }
@@ -147,6 +150,7 @@ void Connection::take_sack(const Context& context, const Segment& segment, Progr
     }
     queue_.mark_sacked(context.memory, block, [&](const Node& node) {
       progress.delivered += node.length;
+      progress.original_acknowledged |= !node.has(node_flag::retransmitted) && !after(node.end(), recovery_end_);
       if (!node.has(node_flag::retransmitted) && !after(sample_from_, node.begin)) {
         progress.sampled_at = std::min(progress.sampled_at, node.sent_at);
         progress.latest_at = node.sent_at;
@@ -158,12 +162,14 @@ void Connection::take_sack(const Context& context, const Segment& segment, Progr
   }
 }
 
-// One sample a round trip (RFC 6298 section 3); of what was repeated only by timestamps (Karn; RFC 7323 section 4.1).
+// One sample a round trip (RFC 6298 section 3); of what was repeated, and of what has waited for it at the peer, only
+// by timestamps (Karn; RFC 7323 section 4.1).
 void Connection::take_round_trip(const Context& context, const Segment& segment, Progress& progress) {
-  if (progress.sampled_at != never && !(progress.repetition_acknowledged && !sack_)) {
-    trip_.sample(context.now - (progress.repetition_acknowledged ? progress.latest_at : progress.sampled_at));
+  if (progress.sampled_at != never && !progress.repetition_acknowledged) {
+    trip_.sample(context.now - progress.sampled_at);
     rack_.sample(context.now - progress.latest_at, context.now);
     sample_from_ = send_next_;
+    measured_since_probe_ = true;
     return;
   }
   if (progress.repetition_acknowledged && timestamps_ && progress.acknowledged != 0 &&
@@ -171,16 +177,17 @@ void Connection::take_round_trip(const Context& context, const Segment& segment,
     const auto milliseconds = static_cast<std::int32_t>(timestamp(context.now) - segment.options.timestamp_echo);
     if (milliseconds >= 0 && milliseconds < 60'000) {
       trip_.sample(std::max(Duration{std::chrono::milliseconds{milliseconds}}, Duration{1}));
+      measured_since_probe_ = true;
     }
   }
 }
 
 // RFC 8985 section 7.4.2: had a tail loss probe repaired a loss that nobody else has seen?
-void Connection::judge_probe(const Context& context, const Segment& segment, const Progress& progress) {
+void Connection::judge_probe(const Segment& segment, const Progress& progress) {
   if (!probe_outstanding_ || after(probe_end_, segment.acknowledgment)) {
     return;
   }
-  if (!probe_was_repetition_ || progress.duplicate_reported) {
+  if (!probe_was_repetition_ || (progress.duplicate_reported && progress.duplicate.end == probe_end_)) {
     probe_outstanding_ = false;
   } else if (after(segment.acknowledgment, probe_end_)) {
     probe_outstanding_ = false;
@@ -188,10 +195,9 @@ void Connection::judge_probe(const Context& context, const Segment& segment, con
       cubic_.lost(progress.flight_before, payload_room());
       cubic_.set_window(std::min(cubic_.window(), cubic_.threshold()));
     }
-  } else if (progress.is_duplicate && segment.options.sack_count == 0) {
+  } else if (progress.repeats && segment.options.sack_count == 0) {
     probe_outstanding_ = false;
   }
-  (void)context;
 }
 
 bool Connection::three_sacked(const Context& context) const {
@@ -251,6 +257,7 @@ void Connection::enter_recovery(const Context& context) {
   recovery_end_ = send_next_;
   probe_outstanding_ = false;
   const std::uint32_t outstanding = distance(send_unacknowledged_, send_next_);
+  remember_window(outstanding, false);
   cubic_.lost(outstanding, payload_room());
   reduction_.begin(outstanding);
   // RFC 6937 section 3, RFC 5681 section 3.2: the first repetition goes out whatever the window says.
@@ -274,10 +281,12 @@ void Connection::adjust_window(const Context& context, const Progress& progress)
     }
     return;
   }
-  // RFC 9438 section 5.8, RFC 7661: a window that was not used has proven nothing.
+  // RFC 9438 sections 4.2 and 5.8: a window that was not used has proven nothing, and its time does not count.
   const std::uint32_t used = cubic_.in_slow_start() ? 2 * progress.flight_before : progress.flight_before + room;
   if (progress.acknowledged != 0 && used >= cubic_.window()) {
     cubic_.acknowledged(progress.acknowledged, room, trip_.smoothed(), context.now);
+  } else if (progress.acknowledged != 0) {
+    cubic_.pause(progress.since_before);
   }
 }
 

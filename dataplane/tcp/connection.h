@@ -4,7 +4,7 @@
 // in syn_table.h, TIME_WAIT in time_wait_table.h.
 //
 // The source is split by what happens: opening.cc, input.cc (which segments are believed), acknowledgment.cc (what they
-// say of what we sent), receiving.cc, sending.cc, timers.cc, closing.cc.
+// say of what we sent), undo.cc, receiving.cc, sending.cc, timers.cc, icmp.cc, closing.cc.
 //
 // Invariants: snd_una <= snd_nxt <= snd_una + the largest window offered; what is outstanding has a timer; the receive
 // window's right edge never moves back; a connection that is over holds no node and no buffer.
@@ -28,6 +28,7 @@
 #include "dataplane/tcp/send_queue.h"
 #include "dataplane/tcp/settings.h"
 #include "dataplane/tcp/time_wait_table.h"
+#include "dataplane/tcp/undo.h"
 
 namespace steelyard::tcp {
 
@@ -139,7 +140,7 @@ class Connection {
  private:
   enum class Phase : std::uint8_t { open, recovery, loss };  // RFC 8985 and 6675: fast recovery, after a timeout
   enum class LossTimer : std::uint8_t { off, retransmission, probe, reordering, persist };
-  struct Progress;  // what one acknowledgment has brought; acknowledgment.cc
+  struct Progress;  // what one acknowledgment has brought; progress.h
 
   // opening.cc
   void begin(const Context& context, const Origin& origin);
@@ -165,13 +166,19 @@ class Connection {
   void take_sack(const Context& context, const Segment& segment, Progress& progress);
   void take_round_trip(const Context& context, const Segment& segment, Progress& progress);
   void count_duplicates(const Segment& segment, Progress& progress);
-  void judge_probe(const Context& context, const Segment& segment, const Progress& progress);
+  void judge_probe(const Segment& segment, const Progress& progress);
   void detect_losses(const Context& context);
   void detect_losses_without_sack(const Context& context, const Progress& progress);
   void adjust_window(const Context& context, const Progress& progress);
   void enter_recovery(const Context& context);
   [[nodiscard]] bool three_sacked(const Context& context) const;
   void on_fin_acknowledged(const Context& context);
+
+  // undo.cc
+  void remember_window(std::uint32_t outstanding, bool by_timeout);
+  [[nodiscard]] bool judge_response(const Context& context, const Segment& segment, const Progress& progress);
+  [[nodiscard]] bool forward_shows_original(const Progress& progress);
+  void take_back(const Context& context, const Progress& progress);
 
   // receiving.cc
   void on_text(const Context& context, const Segment& segment);
@@ -199,12 +206,15 @@ class Connection {
   void arm(const Context& context);
   void on_loss_timer(const Context& context);
   void on_retransmission_timeout(const Context& context);
+  void begin_loss_recovery(std::uint32_t outstanding);
   void on_syn_timeout(const Context& context);
   void on_probe_timeout(const Context& context);
   void on_persist_timeout(const Context& context);
   void on_idle_timer(const Context& context);
   [[nodiscard]] Duration persist_timeout(const Context& context) const;
-  [[nodiscard]] Duration probe_timeout(const Context& context) const;
+  [[nodiscard]] Duration probe_timeout() const;
+  [[nodiscard]] bool may_probe() const;
+  void note_timeout(const Context& context);
 
   // closing.cc
   void queue_fin(const Context& context);
@@ -258,6 +268,7 @@ class Connection {
   // --- what only losses and rare events touch ------------------------------------------------------------------
   Rack rack_;
   RateReduction reduction_;
+  Undo undo_;
   Sequence recovery_end_;            // recovery lasts until this is acknowledged (RFC 6582's "recover")
   Sequence probe_end_;               // TLP.end_seq, when probe_outstanding_
   Time timer_base_{};                // what the retransmission timer counts from
@@ -277,6 +288,7 @@ class Connection {
   Cause cause_ = Cause::finished;
   bool probe_outstanding_ = false;     // a tail loss probe is not judged yet
   bool probe_was_repetition_ = false;  // TLP.is_retrans
+  bool measured_since_probe_ = false;  // the round trip, since the last tail loss probe or the beginning
   std::uint8_t syn_repetitions_ = 0;
   ChallengeLimit challenges_;
 

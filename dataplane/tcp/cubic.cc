@@ -36,8 +36,10 @@ void Cubic::begin_epoch(std::uint32_t segment, Time now) {
 
 void Cubic::acknowledged(std::uint32_t octets, std::uint32_t segment, Duration round_trip, Time now) {
   if (in_slow_start()) {
-    // RFC 5681 section 3.1, counted in octets with RFC 3465's limit of two segments an acknowledgment.
-    window_ = std::min(window_ + std::min(octets, 2 * segment), most_window);
+    // RFC 5681 section 3.1, counted in octets with RFC 3465's limit of two segments an acknowledgment, one after a
+    // timeout (section 2.3).
+    const std::uint32_t limit = after_timeout_ ? segment : 2 * segment;
+    window_ = std::min(window_ + std::min(octets, limit), most_window);
     return;
   }
   if (epoch_ == never) {

@@ -41,6 +41,31 @@ class Cubic {
   // RFC 5681 section 4.1: nothing was sent for more than a timeout.
   void restart_after_idle(std::uint32_t segment);
 
+  // What a response to losses changes, and what takes it back (RFC 9438 section 4.9.2). A window that has grown beyond
+  // the saved one stays; a new epoch begins.
+  struct Saved {
+    std::uint32_t window = 0;
+    std::uint32_t threshold = 0;
+    float before_loss = 0;
+    float prior = 0;
+  };
+  [[nodiscard]] Saved saved() const { return {window_, threshold_, before_loss_, prior_}; }
+  void restore(const Saved& saved) {
+    window_ = window_ > saved.window ? window_ : saved.window;
+    threshold_ = threshold_ > saved.threshold ? threshold_ : saved.threshold;
+    before_loss_ = saved.before_loss;
+    prior_ = saved.prior;
+    epoch_ = never;
+    after_timeout_ = false;
+  }
+
+  // For so long the window was not what limited the sender: the time does not count (RFC 9438 section 4.2).
+  void pause(Duration time) {
+    if (epoch_ != never) {
+      epoch_ += time;
+    }
+  }
+
   // Proportional rate reduction and the end of recovery say what the window is.
   void set_window(std::uint32_t octets) { window_ = octets; }
 

@@ -104,6 +104,7 @@ void Connection::on_segment_in_syn_sent(const Context& context, const Segment& s
   if (syn_repetitions_ == 0) {
     trip_.sample(context.now - sent_at_);
     rack_.sample(context.now - sent_at_, context.now);
+    measured_since_probe_ = true;
   }
   establish(context);
   acknowledging_.at_once();
@@ -136,6 +137,7 @@ void Connection::accept(const Context& context, const Origin& origin, const Hand
   if (origin.round_trip > Duration{0}) {
     trip_.sample(origin.round_trip);
     rack_.sample(origin.round_trip, context.now);
+    measured_since_probe_ = true;
   }
   establish(context);
 }

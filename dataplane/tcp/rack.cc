@@ -31,7 +31,8 @@ void Rack::delivered(const Node& node, Time now, bool echo_is_older) {
   if (node.has(node_flag::retransmitted) && (echo_is_older || trip < least_)) {
     return;  // it was the original that has arrived
   }
-  round_trip_ = trip;
+  round_trip_ = nothing_delivered_ ? trip : std::min(round_trip_, trip);
+  nothing_delivered_ = false;
   if (node.sent_at > delivered_at_ || (node.sent_at == delivered_at_ && after(node.end(), end_))) {
     delivered_at_ = node.sent_at;
     end_ = node.end();

@@ -23,6 +23,8 @@ class Rack {
   // A sample of the round trip, for the minimum that the reordering window is a quarter of.
   void sample(Duration round_trip, Time now);
 
+  // An acknowledgment begins: of what it brings, what was sent last gives the round trip.
+  void begin_acknowledgment() { nothing_delivered_ = true; }
   // A node has been acknowledged or sacked for the first time (section 6.2, steps 2 and 3). In the order of sequence
   // numbers within an acknowledgment. `echo_is_older`: the timestamp echoed is older than the node's last transmission.
   void delivered(const Node& node, Time now, bool echo_is_older);
@@ -55,8 +57,9 @@ class Rack {
   Sequence round_end_;            // RACK.dsack_round, when in_round_
   std::uint8_t multiplier_ = 1;   // RACK.reo_wnd_mult
   std::uint8_t persist_ = 0;      // RACK.reo_wnd_persist
-  bool reordering_seen_ = false;
-  bool in_round_ = false;
+  bool reordering_seen_ : 1 = false;
+  bool in_round_ : 1 = false;
+  bool nothing_delivered_ : 1 = true;  // by this acknowledgment
 };
 static_assert(sizeof(Rack) == 40);
 

@@ -81,7 +81,8 @@ void Connection::take_in_order(const Context& context, const Slice& slice) {
     context.memory.pressure().begins_to_hold();
   }
   receive_.received(slice.length);
-  acknowledging_.data_received(slice.length, context.settings.delayed_acknowledgment, context.now);
+  acknowledging_.data_received(slice.length, announced_size(context), context.settings.delayed_acknowledgment,
+                               context.now);
   context.output.deliver(slice);
 }
 

@@ -33,6 +33,12 @@ class RoundTrip {
       variation_ = trip / 2;
       return;
     }
+    if (timeout_was_spurious_) {
+      timeout_was_spurious_ = false;
+      smoothed_ = std::max(smoothed_, trip);
+      variation_ = std::max(variation_, trip / 2);
+      return;
+    }
     const std::uint32_t error = smoothed_ > trip ? smoothed_ - trip : trip - smoothed_;
     variation_ = variation_ - variation_ / 4 + error / 4;
     smoothed_ = std::max(smoothed_ - smoothed_ / 8 + trip / 8, 1U);
@@ -40,6 +46,12 @@ class RoundTrip {
 
   // Rule 5.7: a connection whose SYN had to be repeated, and that has no sample, begins its data with 3 s.
   void syn_was_repeated() { initial_is_three_seconds_ = true; }
+
+  // RFC 4015 section 3.1, step 11: the next sample sets mean and variation, if it makes them larger.
+  void timeout_was_spurious() {
+    timeout_was_spurious_ = true;
+    smoothed_ += 2 * static_cast<std::uint32_t>(granularity.count());
+  }
 
   // The timeout, doubled `backoff` times (rule 5.5).
   [[nodiscard]] Duration timeout(const TimeoutLimits& limits, unsigned backoff) const {
@@ -60,6 +72,7 @@ class RoundTrip {
   std::uint32_t smoothed_ = 0;   // microseconds; 0: no sample yet
   std::uint32_t variation_ = 0;  // microseconds
   bool initial_is_three_seconds_ = false;
+  bool timeout_was_spurious_ = false;
 };
 static_assert(sizeof(RoundTrip) == 12);
 

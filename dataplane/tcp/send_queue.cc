@@ -189,6 +189,17 @@ void SendQueue::mark_all_lost(Memory& memory) {
   }
 }
 
+void SendQueue::recall_lost(Memory& memory) {
+  for (NodeIndex index = lost_hint_; lost_ != 0; index = memory[index].next) {
+    Node& node = memory[index];
+    if (node.has(node_flag::lost)) {
+      count(node, in_flight_);
+      node.flags = static_cast<std::uint8_t>(node.flags & ~node_flag::lost);
+    }
+  }
+  lost_hint_ = no_node;
+}
+
 void SendQueue::forget_sacks(Memory& memory) {
   for (NodeIndex index = first_; index != unsent_; index = memory[index].next) {
     Node& node = memory[index];

@@ -110,6 +110,8 @@ class SendQueue {
   void mark_lost(Memory& memory, NodeIndex index);
   // Everything outstanding that is not sacked is lost.
   void mark_all_lost(Memory& memory);
+  // Nothing is lost: what was marked is in flight.
+  void recall_lost(Memory& memory);
   // Forgets what the peer has said that it holds: it has reneged (RFC 2018 section 8).
   void forget_sacks(Memory& memory);
   // What was last sent in segments of more than `payload` octets is lost: the path has become too narrow for it.

@@ -56,6 +56,12 @@ void Connection::send_pending(const Context& context) {
       context.now - sent_at_ > trip_.timeout(context.settings.timeout, 0)) {
     cubic_.restart_after_idle(payload_room());
   }
+  // RFC 5682, step 2: whether what is marked as lost is so, new data will tell.
+  if (undo_.forward() == Undo::Forward::probes) {
+    while (queue_.unsent() != 0 && send_next(context)) {
+    }
+    return;
+  }
   while (queue_.lost() != 0 && retransmit_next(context, false)) {
   }
   while (queue_.lost() == 0 && queue_.unsent() != 0 && send_next(context)) {
@@ -68,6 +74,10 @@ bool Connection::retransmit_next(const Context& context, bool forced) {
     return false;
   }
   if (!forced && flight() != 0 && flight() + run.length > cubic_.window()) {
+    return false;
+  }
+  // A window that has shrunk (RFC 9293 section 3.8.6, RFC 7323 section 2.4): what lies behind its end waits.
+  if (!forced && !after(send_edge(), run.begin)) {
     return false;
   }
   transmit_run(context, run);
@@ -126,8 +136,8 @@ void Connection::transmit_run(const Context& context, const Run& run) {
   }
   const bool repetition = !after(run.end(), send_next_);
   if (!queue_.outstanding()) {
+    cubic_.pause(context.now - progress_at_);
     timer_base_ = progress_at_ = context.now;
-    backoff_ = 0;
   }
   context.output.transmit(segment);
   queue_.mark_sent(context.memory, run, context.now);
@@ -136,6 +146,9 @@ void Connection::transmit_run(const Context& context, const Run& run) {
   retransmitted_ += repetition ? 1U : 0U;
   if (phase_ == Phase::recovery) {
     reduction_.sent(run.length);
+  }
+  if (repetition && phase_ != Phase::open) {
+    undo_.repeated(timestamp(context.now));
   }
   if (room || !reports) {
     acknowledging_.sent();

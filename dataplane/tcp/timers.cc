@@ -43,10 +43,10 @@ void Connection::arm(const Context& context) {
     if (reordering_at_ < loss_deadline_) {
       loss_timer_ = LossTimer::reordering;
       loss_deadline_ = reordering_at_;
-    } else if (sack_ && phase_ == Phase::open && !probe_outstanding_ && queue_.sacked() == 0 && queue_.lost() == 0 &&
-               backoff_ == 0 && send_window_ != 0) {
-      const Time probe = std::max(sent_at_, timer_base_) + probe_timeout(context);
-      if (probe < loss_deadline_) {
+    } else if (may_probe()) {
+      // Not later than the retransmission, in whose stead it goes out.
+      const Time probe = std::min(std::max(sent_at_, timer_base_) + probe_timeout(), timer_base_ + timeout);
+      if (probe <= loss_deadline_) {
         loss_timer_ = LossTimer::probe;
         loss_deadline_ = probe;
       }
@@ -57,7 +57,11 @@ void Connection::arm(const Context& context) {
       timer_base_ = context.now;
       backoff_ = 0;
     }
-    loss_deadline_ = timer_base_ + persist_timeout(context);
+    // What overrides silly window avoidance must be below a second (RFC 9293 section 3.8.6.2.1).
+    constexpr Duration most_override = std::chrono::seconds{1};
+    const bool overrides = after(send_edge(), send_next_);
+    loss_deadline_ =
+        timer_base_ + (overrides ? std::min(persist_timeout(context), most_override) : persist_timeout(context));
   } else {
     loss_timer_ = LossTimer::off;
     loss_deadline_ = never;
@@ -77,15 +81,20 @@ Duration Connection::persist_timeout(const Context& context) const {
   return std::min(trip_.timeout(context.settings.timeout, backoff_), context.settings.user_timeout / 4);
 }
 
+// RFC 8985 sections 7.2 and 7.3: one probe at a time, and one for each sample of the round trip.
+bool Connection::may_probe() const {
+  return sack_ && phase_ == Phase::open && !probe_outstanding_ && measured_since_probe_ && queue_.sacked() == 0 &&
+         queue_.lost() == 0 && send_window_ != 0;
+}
+
 // RFC 8985 section 7.2.
-Duration Connection::probe_timeout(const Context& context) const {
+Duration Connection::probe_timeout() const {
   if (!trip_.measured()) {
     return std::chrono::seconds{1};
   }
   const Duration timeout = 2 * trip_.smoothed();
   // A single segment's acknowledgment may be delayed.
   constexpr Duration most_delayed = std::chrono::milliseconds{200};
-  (void)context;
   return queue_.in_flight() <= payload_room() ? timeout + most_delayed : timeout;
 }
 
@@ -112,12 +121,21 @@ void Connection::on_loss_timer(const Context& context) {
   }
 }
 
+// RFC 6298 section 5, rule 5.5; R1 of RFC 9293 section 3.8.3.
+void Connection::note_timeout(const Context& context) {
+  constexpr std::uint8_t timeouts_to_tell = 3;
+  backoff_ = static_cast<std::uint8_t>(std::min(backoff_ + 1, 255));
+  if (backoff_ == timeouts_to_tell) {
+    context.output.notify(Event::in_trouble);
+  }
+}
+
 void Connection::on_syn_timeout(const Context& context) {
   if (context.now - progress_at_ >= context.settings.syn_timeout) {
     end(context, Cause::timed_out);
     return;
   }
-  ++backoff_;
+  note_timeout(context);
   syn_repetitions_ = static_cast<std::uint8_t>(std::min(syn_repetitions_ + 1, 255));
   send_syn(context);
 }
@@ -141,26 +159,40 @@ void Connection::on_retransmission_timeout(const Context& context) {
   }
   // A closed window says nothing of the path.
   if (send_window_ != 0) {
-    cubic_.timed_out(outstanding, payload_room(), phase_ == Phase::loss && backoff_ != 0);
+    begin_loss_recovery(outstanding);
   }
   phase_ = Phase::loss;
   recovery_end_ = send_next_;
   duplicates_ = 0;
   probe_outstanding_ = false;
   reordering_at_ = never;
-  backoff_ = static_cast<std::uint8_t>(std::min(backoff_ + 1, 255));
+  note_timeout(context);
   timer_base_ = context.now;
   (void)retransmit_next(context, true);
+}
+
+// RFC 5681 section 3.1: the threshold falls when a segment times out for the first time. Only that can be taken back.
+void Connection::begin_loss_recovery(std::uint32_t outstanding) {
+  const bool again = phase_ == Phase::loss && undo_.from() == send_unacknowledged_;
+  if (phase_ == Phase::open) {
+    remember_window(outstanding, true);
+  } else if (again) {
+    undo_.set_forward(undo_.possible() ? Undo::Forward::waits : Undo::Forward::off);
+  } else {
+    undo_.forget(send_unacknowledged_);
+  }
+  cubic_.timed_out(outstanding, payload_room(), again);
 }
 
 // RFC 8985 section 7.3: new data if there are any, else the last segment again.
 void Connection::on_probe_timeout(const Context& context) {
   const std::uint32_t window = after(send_edge(), send_next_) ? distance(send_next_, send_edge()) : 0;
-  const std::uint32_t payload = std::min(payload_room(), window);
+  const std::uint32_t payload = std::min(payload_room(), queue_.unsent());
   Run run;
-  if (queue_.unsent() != 0 && window != 0) {
+  if (payload != 0 && payload <= window) {
     run = queue_.next_unsent(context.memory, payload, window);
   }
+  measured_since_probe_ = false;
   probe_was_repetition_ = run.length == 0;
   if (probe_was_repetition_) {
     run = queue_.last_segment(context.memory, payload_room());
@@ -174,7 +206,7 @@ void Connection::on_probe_timeout(const Context& context) {
 // RFC 9293 section 3.8.6.1. The probe is an octet's number that the peer has: it must answer, and nothing beyond its
 // window is ever sent. The timer also overrides silly window avoidance (section 3.8.6.2.1).
 void Connection::on_persist_timeout(const Context& context) {
-  if (context.now - std::max(heard_at_, progress_at_) >= context.settings.user_timeout) {
+  if (context.now - (closed_ ? progress_at_ : std::max(heard_at_, progress_at_)) >= context.settings.user_timeout) {
     end(context, Cause::timed_out);
     return;
   }

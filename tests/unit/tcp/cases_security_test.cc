@@ -1,6 +1,8 @@
 // What attackers try, and options, as scripts.
 #include <algorithm>
+#include <set>
 
+#include "dataplane/tcp/local_ports.h"
 #include "dataplane/tcp/wire.h"
 #include "tests/unit/tcp/script.h"
 
@@ -106,6 +108,67 @@ TEST_P(SecurityCases, isn_keyed_and_monotone) {
   in_for(endpoints(4'001), S, seq(0), mss(1'000));
   out(SA);
   EXPECT_GT(packet::distance(Sequence{last}, Sequence{our_initial_}), 1'000'000U);
+}
+
+// Connections that a proxy opens to one server, from ports that it draws: what somebody sees who watches some of them.
+TEST_P(SecurityCases, ports_unpredictable) {
+  constexpr std::uint16_t first = 32'768;
+  constexpr std::size_t count = 500;
+  const auto opened_ports = [&](const SipKey& secret) {
+    LocalPorts ports{first, 60'999, secret};
+    std::vector<std::uint16_t> opened;
+    for (std::size_t connection = 0; connection < count; ++connection) {
+      Endpoints to = endpoints_;
+      to.local_port = ports.allocate().value();
+      EXPECT_NE(stack_->connect(to, settings_, now_), ConnectionId{});
+      opened.push_back(sent_.back().to.local_port);
+      EXPECT_EQ(sent_.back().header.flags, S);
+    }
+    rebuild({});
+    drain();
+    return opened;
+  };
+  const std::vector<std::uint16_t> opened = opened_ports({{11, 12}});
+  EXPECT_EQ(std::set<std::uint16_t>(opened.begin(), opened.end()).size(), count) << "no endpoints twice";
+  // Who guesses from what he has seen: the next port, the same step again, the one drawn before by another process.
+  const std::vector<std::uint16_t> other = opened_ports({{11, 13}});
+  std::size_t right = 0;
+  std::size_t rising = 0;
+  for (std::size_t at = 2; at < count; ++at) {
+    const int last = opened[at - 1];
+    for (const int guess : {last + 1, last - 1, last + 2, 2 * last - opened[at - 2], int{other[at]}}) {
+      right += guess == opened[at] ? 1U : 0U;
+    }
+    rising += opened[at] > last ? 1U : 0U;
+  }
+  EXPECT_LE(right, 4U) << "of 2,490 guesses at 28,232 ports, chance has 0.1 right";
+  EXPECT_NEAR(static_cast<double>(rising), count / 2.0, 60);
+  // All parts of the range are used alike: RFC 6056 section 3.2.
+  std::array<int, 4> quarters{};
+  for (const std::uint16_t local : opened) {
+    ++quarters.at((local - first) / 7'058U);
+  }
+  EXPECT_GE(std::ranges::min(quarters), 80);
+}
+
+// A connection from a port that waits in TIME_WAIT would be refused or slow; a released one comes back late.
+TEST_P(SecurityCases, a_released_port_does_not_meet_its_own_time_wait) {
+  LocalPorts ports{40'000, 40'999, {{21, 22}}};
+  offer_ = {};
+  for (int connection = 0; connection < 400; ++connection) {
+    endpoints_.local_port = ports.allocate().value();
+    app_connect();
+    ASSERT_NE(stack_->find(id_), nullptr);
+    drain();
+    in(SA, seq(0), ack(1), mss(1'000));
+    app_close();
+    in(FA, seq(1), ack(2));
+    drain();
+    ASSERT_EQ(cause_, Cause::finished);
+    ASSERT_EQ(stack_->time_wait(), static_cast<std::size_t>(connection) + 1) << "a port has come back too early";
+    ports.release(endpoints_.local_port);
+    advance(10ms);
+  }
 }
 
 class CookieCases : public Script {

@@ -118,6 +118,36 @@ TEST(Cubic, ASecondLossBelowTheLastPlateauConvergesFaster) {
   EXPECT_NEAR(after_avoidance(cubic, 6'700ms), 680'000, 8'000);
 }
 
+TEST(Cubic, TimeInWhichTheWindowWasNotTheLimitDoesNotCount) {
+  Cubic cubic;
+  cubic.begin(segment);
+  cubic.set_window(1'000 * segment);
+  cubic.lost(1'000 * segment, segment);
+  cubic.set_window(cubic.threshold());
+  cubic.acknowledged(segment, segment, 100ms, start);
+  Cubic paused = cubic;
+  cubic.acknowledged(700 * segment, segment, 100ms, start + 1s);
+  paused.pause(20s);
+  paused.acknowledged(700 * segment, segment, 100ms, start + 21s);
+  EXPECT_EQ(paused.window(), cubic.window()) << "RFC 9438 sections 4.2 and 5.8";
+}
+
+TEST(Cubic, WhatALossHasChangedCanBeTakenBack) {
+  Cubic cubic;
+  cubic.begin(segment);
+  cubic.set_window(100 * segment);
+  const Cubic::Saved saved = cubic.saved();
+  cubic.lost(100 * segment, segment);
+  cubic.set_window(cubic.threshold());
+  cubic.restore(saved);
+  EXPECT_EQ(cubic.window(), 100 * segment);
+  EXPECT_TRUE(cubic.in_slow_start());
+  cubic.lost(100 * segment, segment);
+  cubic.set_window(200 * segment);
+  cubic.restore(saved);
+  EXPECT_EQ(cubic.window(), 200 * segment) << "what has been gained since stays (RFC 9438 section 4.9.2)";
+}
+
 TEST(Cubic, InSmallNetworksItIsAsFastAsReno) {
   Cubic cubic;
   cubic.begin(segment);
@@ -200,16 +230,25 @@ TEST(ReceiveWindow, receiver_sws) {
 
 TEST(Acknowledging, delayed_ack_two_segments) {
   Acknowledging acknowledging;
-  acknowledging.data_received(1'460, 40ms, start);
+  acknowledging.data_received(1'460, 1'460, 40ms, start);
   acknowledging.sent();
-  acknowledging.data_received(1'460, 40ms, start);
+  acknowledging.data_received(1'460, 1'460, 40ms, start);
   EXPECT_FALSE(acknowledging.due_now());
   EXPECT_EQ(acknowledging.deadline(), start + 40ms);
-  acknowledging.data_received(1'460, 40ms, start + 10ms);
+  acknowledging.data_received(1'460, 1'460, 40ms, start + 10ms);
   EXPECT_TRUE(acknowledging.due_now());
   acknowledging.sent();
   EXPECT_FALSE(acknowledging.due_now());
   EXPECT_EQ(acknowledging.deadline(), never);
+}
+
+TEST(Acknowledging, JoinedSegmentsDoNotRaiseWhatIsFull) {
+  Acknowledging acknowledging;
+  acknowledging.data_received(64'000, 1'460, 40ms, start);
+  EXPECT_TRUE(acknowledging.due_now());
+  acknowledging.sent();
+  acknowledging.data_received(2'920, 1'460, 40ms, start);
+  EXPECT_TRUE(acknowledging.due_now()) << "two of the largest that we have announced";
 }
 
 TEST(ChallengeLimit, TenInFiveSeconds) {

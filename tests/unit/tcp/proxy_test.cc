@@ -1,5 +1,6 @@
 // A stream from a server to a client through two connections of one stack, as a proxy has them: the window towards the
-// server opens by what the client has acknowledged, and no byte is copied.
+// server opens by what the client has acknowledged, and no byte is copied. In plain numbers, and with the numbers of
+// both connections passing from the largest to 0 in the middle of the stream.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -32,13 +33,21 @@ Endpoints reversed(const Endpoints& endpoints) {
 }
 
 // Three stacks on a wire of 5 ms; a buffer passes from one to the other as it is, so that copies would be seen.
-class Proxy : public testing::TestWithParam<bool> {
+struct ProxyWorld {
+  bool v6 = false;
+  bool wraps = false;
+};
+
+class Proxy : public testing::TestWithParam<ProxyWorld> {
  protected:
   struct Node final : StackOutput {
     Node(Proxy& of, std::uint64_t key)
         : proxy(of),
           stack({}, {.lookup = {{key}}, .numbers = {{key, 1}}, .cookies = {{key, 2}}}, memory, *this, of.now_) {}
     void transmit(const Endpoints& to, const Outgoing& segment) override {
+      if (segment.has(flag::syn) && segment.has(flag::ack)) {
+        initial = segment.sequence;
+      }
       for (const Slice& slice : segment.payload) {
         Buffers::retain(slice.buffer);
       }
@@ -57,6 +66,7 @@ class Proxy : public testing::TestWithParam<bool> {
     ConnectionId down;  // towards the client
     std::deque<Slice> held;
     bool finished = false;
+    Sequence initial;  // of the connection that it has accepted
     std::uint32_t forwarded = 0;
     std::uint32_t consumed = 0;
   };
@@ -67,8 +77,19 @@ class Proxy : public testing::TestWithParam<bool> {
   };
 
   Proxy() {
+    std::uint64_t key = 2;
+    if (GetParam().wraps) {
+      // The time at which the server's numbers are near their end, and a secret with which the proxy's are, too.
+      const auto initial = [&](std::uint64_t secret, std::uint16_t local, std::uint16_t remote) {
+        return initial_sequence({{secret, 1}}, between(local, remote, GetParam().v6), now_).value;
+      };
+      now_ += Duration{4} * std::int64_t{0xfff8'0000U - initial(1, server_port, 2'000)};
+      while (initial(key, proxy_port, 3'000) < 0xfff6'0000U) {
+        ++key;
+      }
+    }
     server_.emplace(*this, 1);
-    proxy_.emplace(*this, 2);
+    proxy_.emplace(*this, key);
     client_.emplace(*this, 3);
     server_->stack.listen({}, server_port, settings_);
     proxy_->stack.listen({}, proxy_port, settings_);
@@ -91,6 +112,11 @@ class Proxy : public testing::TestWithParam<bool> {
 
   [[nodiscard]] Node& node_of(std::uint16_t local_port) {
     return local_port == server_port ? *server_ : local_port == proxy_port || local_port == 2'000 ? *proxy_ : *client_;
+  }
+
+  [[nodiscard]] bool numbers_have_wrapped(const Node& node) const {
+    const Connection* connection = node.stack.find(node.down);
+    return connection != nullptr && connection->report(settings_).send_next.value < node.initial.value;
   }
 
   void run(Duration time) {
@@ -191,15 +217,20 @@ class Proxy : public testing::TestWithParam<bool> {
   std::size_t written_ = 0;
   int made_ = 0;
 };
-INSTANTIATE_TEST_SUITE_P(Families, Proxy, testing::Bool(),
-                         [](const auto& family) { return std::string{family.param ? "IPv6" : "IPv4"}; });
+INSTANTIATE_TEST_SUITE_P(Worlds, Proxy,
+                         testing::Values(ProxyWorld{false, false}, ProxyWorld{false, true}, ProxyWorld{true, false},
+                                         ProxyWorld{true, true}),
+                         [](const auto& world) {
+                           return std::string{world.param.v6 ? "IPv6" : "IPv4"} +
+                                  (world.param.wraps ? "AcrossWrap" : "");
+                         });
 
 TEST_P(Proxy, slow_reader_stops_backend_and_resumes_byte_exact) {
   for (std::size_t octet = 0; octet < 1'000'000; ++octet) {
     stream_ += static_cast<char>(octet * 31 >> 7U);
   }
-  client_->up = client_->stack.connect(between(3'000, proxy_port, GetParam()), settings_, now_);
-  proxy_->up = proxy_->stack.connect(between(2'000, server_port, GetParam()), settings_, now_);
+  client_->up = client_->stack.connect(between(3'000, proxy_port, GetParam().v6), settings_, now_);
+  proxy_->up = proxy_->stack.connect(between(2'000, server_port, GetParam().v6), settings_, now_);
   run(60s);  // and the client does not read
   EXPECT_LE(written_, 50'000U + 50'000U + 2 * 30'000U + 4'000U) << "what all buffers on the way may hold";
   EXPECT_GE(written_, 100'000U);
@@ -215,6 +246,8 @@ TEST_P(Proxy, slow_reader_stops_backend_and_resumes_byte_exact) {
     ASSERT_LE(buffers_.live(), 170);
   }
   EXPECT_TRUE(received_ == stream_);
+  EXPECT_EQ(numbers_have_wrapped(*server_), GetParam().wraps);
+  EXPECT_EQ(numbers_have_wrapped(*proxy_), GetParam().wraps);
   EXPECT_EQ(made_, 1'000) << "no buffer but the server's was ever made: nothing was copied";
 }
 

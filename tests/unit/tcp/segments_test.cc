@@ -98,6 +98,23 @@ TEST_P(SegmentCases, in_every_synchronized_state_an_ack_of_what_was_never_sent_i
   }
 }
 
+TEST_P(SegmentCases, a_closed_window_hears_resets_and_urgent_segments) {
+  settings_.receive_buffer = 1'000;
+  rebuild({});
+  handshake();
+  app_read(false);
+  app_send(10);
+  in(A, seq(1), ack(1), len(1'000));
+  drain();
+  in(A | flag::urg, seq(1'001), ack(11), len(1));
+  EXPECT_EQ(report().unacknowledged, 0U);
+  out(A, ack(1'001), win(0));
+  in(R, seq(1'002));
+  silent();
+  in(R, seq(1'001));
+  EXPECT_EQ(cause_, Cause::reset_by_peer);
+}
+
 TEST_P(SegmentCases, a_segment_without_ack_is_dropped) {
   handshake();
   in(0, seq(1), len(10));
