@@ -6,13 +6,15 @@
 #   sudo bench/run.sh l4 [--rounds N] [--seconds N] [--flows N] [--build FOLDER]
 #       64-byte packets from testpmd on CPU 0 over memif to Steelyard on CPU 1 and back, in turns with testpmd macswap on
 #       the same device. `fullnat`, UDP, one flow for each of N virtual addresses (testpmd varies the destination only)
+#   sudo bench/run.sh tcp [--rounds N] [--build FOLDER]
+#       goodput of the userspace TCP over a wire of 10 ms each way that loses 1%, in turns with the kernel's over the same
 #
 # --build takes programs that are there instead of building.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
-  sed -n '2,11s/^# \{0,1\}//p' "$0"
+  sed -n '2,13s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 what=${1:-}
@@ -105,6 +107,11 @@ case "$what" in
     # shellcheck source=bench/l4.sh
     source bench/l4.sh
     l4
+    ;;
+  tcp)
+    build_release steelyard_tcp_services
+    surroundings
+    STEELYARD_TCP_SERVICES=$build/tests/services/steelyard_tcp_services bench/tcp_goodput.py --rounds "$rounds"
     ;;
   --help) usage 0 ;;
   *) usage 2 >&2 ;;

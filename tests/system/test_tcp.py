@@ -445,6 +445,20 @@ class StalledReaders(TcpCase):
             connection.close()
 
 
+class NarrowPath(TcpCase):
+    @for_each(family=V4_AND_V6)
+    def test_a_client_behind_a_narrow_link_sends_and_receives_everything(self, family):
+        host, undo = self.net.behind(self.net.client, "behind", 1280)
+        self.addCleanup(undo)
+        client = Client(self.net, host)
+        with client.tcp(family.vip(), SOURCE, timeout=60) as connection:
+            connection.sendall(b"3000000\n")
+            self.assertEqual(read_to_end(connection), pattern(3_000_000))
+        with client.tcp(family.vip(), ECHO, timeout=60) as connection:
+            data = octets(6, 1_000_000)
+            self.assertEqual(exchange(connection, data), data)
+
+
 class Wire(Parametrised):
     """10 ms each way, losses, reordering and duplicates; all of them drawn from a seed."""
 
