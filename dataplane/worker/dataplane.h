@@ -1,6 +1,9 @@
 // The whole data plane as control sees it: starts EAL, pools, ports, exception interfaces and workers from plain
 // settings, publishes snapshots, carries commands to workers, and stops it all in the right order. Control thread only,
 // except where said; no call but start() and the destructor waits for a worker.
+//
+//   dataplane.cc        start and stop, workers, publication, counters
+//   dataplane_links.cc  devices, VLANs, exception interfaces, rings, multicast groups
 #pragma once
 
 #include <atomic>

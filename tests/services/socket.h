@@ -28,8 +28,6 @@ struct Socket {
   bool write_shut = false;
   bool read_shut = false;           // what comes is thrown away
   bool closed = false;              // by the caller: it goes when the connection is over
-  bool accepted = true;             // false: still in a listener's queue
-  bool told_error = false;          // the error has been an answer once
   std::optional<tcp::Cause> cause;  // the connection is over
   tcp::SliceQueue received;
   std::optional<tcp::Duration> linger;

@@ -158,7 +158,6 @@ SocketTable::Progress SocketTable::do_accept(Call& call, Socket& socket) {
   }
   Socket* accepted = find(socket.waiting_accepted.front());
   socket.waiting_accepted.pop_front();
-  accepted->accepted = true;
   accepted->client = call.client;
   call.numbers["socket"] = accepted->number;
   add_endpoints(call, accepted->endpoints);

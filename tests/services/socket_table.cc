@@ -50,7 +50,6 @@ bool SocketTable::accepted(tcp::ConnectionId connection, tcp::ListenerIndex list
   }
   Socket& listening = *found->second;
   Socket& socket = add(listening.client);
-  socket.accepted = false;
   socket.settings = std::make_shared<tcp::Settings>(*listening.settings);
   socket.linger = listening.linger;
   bind(socket, connection);

@@ -462,32 +462,70 @@ class NarrowPath(TcpCase):
 class Wire(Parametrised):
     """10 ms each way, losses, reordering and duplicates; all of them drawn from a seed."""
 
-    @for_each(family=V4_AND_V6, loss=[0, 10_000, 50_000])
-    def test_transfers_both_ways(self, family, loss):
-        net = WireNet(delay_us=10_000, loss=loss, reorder=20_000, duplicate=5_000, seed=7)
-        self.addCleanup(net.close)
-        tcp = TcpServices(net).start()
-        self.addCleanup(tcp.process.kill)
-        draw = random.Random(loss)
-        client = Client(net)
-        sizes = [min(int(10 ** draw.uniform(0, 6)), 1_000_000) for _ in range(shell.scaled(100, 10))]
-        failures = []
+    def setUp(self):
+        self.failures = []
 
-        def one(number, count):
-            data = octets(number, count)
-            with client.tcp(family.vip(), ECHO, timeout=120) as connection:
+    def begin(self, loss):
+        self.net = WireNet(delay_us=10_000, loss=loss, reorder=20_000, duplicate=5_000, seed=7)
+        self.addCleanup(self.net.close)
+        self.tcp = TcpServices(self.net).start()
+        self.addCleanup(self.tcp.process.kill)
+        draw = random.Random(loss)
+        return [octets(number, min(int(10 ** draw.uniform(0, 6)), 1_000_000)) for number in range(shell.scaled(100, 10))]
+
+    def end(self):
+        self.assertEqual(self.failures, [])
+        shell.eventually(lambda: self.tcp.counters()["connections"] == 0, "no connection is left", 60)
+        self.assertEqual(self.tcp.counters()["queue_nodes"], 0)
+        self.assertEqual(self.tcp.stop(), 0)
+
+    @for_each(family=V4_AND_V6, loss=[0, 10_000, 50_000])
+    def test_the_kernel_opens_and_everything_comes_back(self, family, loss):
+        streams = self.begin(loss)
+
+        def one(data):
+            with Client(self.net).tcp(family.vip(), ECHO, timeout=120) as connection:
                 if exchange(connection, data) != data:
-                    failures.append(count)
+                    self.failures.append(len(data))
                 connection.shutdown(socket.SHUT_WR)
                 if read_to_end(connection) != b"":
-                    failures.append(count)
+                    self.failures.append(len(data))
 
-        threads = [threading.Thread(target=one, args=(number, count)) for number, count in enumerate(sizes)]
+        threads = [threading.Thread(target=one, args=(data,)) for data in streams]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(failures, [])
-        shell.eventually(lambda: tcp.counters()["connections"] == 0, "no connection is left", 60)
-        self.assertEqual(tcp.counters()["queue_nodes"], 0)
-        self.assertEqual(tcp.stop(), 0)
+        self.end()
+
+    @for_each(family=V4_AND_V6, loss=[0, 10_000, 50_000])
+    def test_we_open_and_everything_comes_back(self, family, loss):
+        streams = self.begin(loss)
+        with self.net.client.entered():
+            listener = socket.create_server((family.client, 0), family=family_number(family), backlog=128)
+        self.addCleanup(listener.close)
+
+        def echo(connection):
+            with connection:
+                while piece := connection.recv(1 << 20):
+                    connection.sendall(piece)
+
+        def serve():
+            for _ in streams:
+                connection, _ = listener.accept()
+                threading.Thread(target=echo, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        ours = [self.tcp.channel.connect(family.client, listener.getsockname()[1]) for _ in streams]
+        writing = [one.begin("write", data=data) for one, data in zip(ours, streams)]
+        reading = [one.begin("read", count=len(data), exactly=True) for one, data in zip(ours, streams)]
+        for number in writing:
+            self.tcp.channel.finish(number)
+        for number, data in zip(reading, streams):
+            if self.tcp.channel.finish(number)["data"] != data:
+                self.failures.append(len(data))
+        for one in ours:
+            one.shutdown("write")
+            self.assertEqual(one.read_all(), b"")
+            one.close()
+        self.end()
