@@ -35,7 +35,8 @@ SegmentHeader read_header(std::span<const std::uint8_t> tcp) {
   header.acknowledgment = {load_be32(&tcp[8])};
   header.flags = tcp[13];
   header.window = packet::load_be16(&tcp[14]);
-  const std::size_t length = std::min<std::size_t>(std::size_t{tcp[12]} >> 4U << 2U, tcp.size());
+  const std::size_t length =
+      std::clamp<std::size_t>(std::size_t{tcp[12]} >> 4U << 2U, packet::tcp_header_size, tcp.size());
   header.options = read_options(tcp.first(length).subspan(packet::tcp_header_size));
   return header;
 }

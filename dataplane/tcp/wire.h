@@ -31,7 +31,7 @@ class PiecewiseSum {
   bool odd_ = false;
 };
 
-// Reads a header that the parser has found whole: `tcp` covers it and its options.
+// Reads a header that the parser has found whole: `tcp` covers it and its options, at least 20 octets.
 [[nodiscard]] SegmentHeader read_header(std::span<const std::uint8_t> tcp);
 
 // The endpoints of a packet that has come, its sender being the remote one. Of kind l4 only.

@@ -367,10 +367,9 @@ TYPED_TEST(TcpHostTest, SendsSmallerSegmentsAfterARouterHasSaidSo) {
 }
 
 TYPED_TEST(TcpHostTest, AnUnreachablePortEndsAnAttemptToConnect) {
-  const tcp::ConnectionId id =
-      this->host_->connect(service::Address::parse(ours<TypeParam>).value(),
-                           service::Address::parse(client<TypeParam>).value(), 443, this->application_.settings,
-                           TcpHost::time_of(this->now_ns_));
+  const tcp::ConnectionId id = this->host_->connect(service::Address::parse(ours<TypeParam>).value(),
+                                                    service::Address::parse(client<TypeParam>).value(), 443,
+                                                    this->application_.settings, TcpHost::time_of(this->now_ns_));
   ASSERT_NE(this->host_->stack().find(id), nullptr);
   Frame syn = this->sent_.frame(0);
   Bytes room(packet::largest_built_packet);
