@@ -144,6 +144,12 @@ void Connection::answer_old(const Context& context, const Segment& segment) {
     challenge(context);
     return;
   }
+  // The last segment once more, since its acknowledgment was lost: the answer must echo this transmission, or the peer
+  // takes the time since the first one for its round trip. RFC 7323 section 4.3, rule 2, knows no window; here it must
+  // be the last segment, so that nobody who guesses can set the clock.
+  if (segment.end() == receive_.next()) {
+    note_timestamp(context, segment);
+  }
   if (segment.payload.length != 0 && !after(segment.end(), receive_.next())) {
     duplicate_due_ = true;
     duplicate_ = {segment.sequence, segment.sequence + segment.payload.length};

@@ -121,7 +121,9 @@ void Stack::on_no_match(const Endpoints& endpoints, const Segment& segment, std:
     // Nothing here can be reset.
   } else if (segment.has(flag::ack)) {
     taken = !segment.has(flag::syn) && on_cookie(endpoints, segment, listener, hash, now);
-    if (!taken) {
+    // While cookies are out, data may have overtaken the segment that brings one back: their sender repeats both.
+    const bool early = !segment.has(flag::syn) && segment.length() != 0 && listeners_[listener].cookies_until > now;
+    if (!taken && !early) {
       reset(endpoints, segment);
     }
   } else if (segment.has(flag::syn)) {

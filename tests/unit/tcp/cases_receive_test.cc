@@ -31,6 +31,18 @@ TEST_P(ReceiveCases, overlap_matrix_first_copy_wins) {
   }
 }
 
+TEST_P(ReceiveCases, a_repetition_of_the_last_segment_is_echoed) {
+  handshake({.timestamps = true});
+  in(A, seq(1), ack(1), len(10), ts(peer_clock()));
+  advance(100ms);
+  out(A, ack(11), ecr(peer_clock() - 100));
+  advance(5s);  // it is lost, so the peer repeats
+  in(A, seq(1), ack(1), len(10), ts(peer_clock()));
+  out(A, ack(11), ecr(peer_clock()));
+  in(A, seq(0), ack(1), len(5), ts(peer_clock() + 1'000));  // somebody who does not know where we are
+  out(A, ack(11), ecr(peer_clock()));
+}
+
 TEST_P(ReceiveCases, ooo_sack_order) {
   handshake();
   in(A, seq(101), ack(1), len(100));

@@ -230,6 +230,18 @@ TEST_P(CookieCases, cookie_stale_or_forged_rejected) {
   EXPECT_EQ(accepted_, 0);
 }
 
+TEST_P(CookieCases, data_that_overtake_a_cookie_are_not_reset) {
+  reach_cookies();
+  in(S, seq(0), mss(1'300));
+  out(SA, ack(1));
+  in(A, seq(1'001), ack(1), len(1'000));
+  in(FA, seq(2'001), ack(1));
+  silent();
+  in(A, seq(1), ack(1), len(1'000));
+  EXPECT_EQ(accepted_, 1);
+  EXPECT_EQ(received_, stream(1, 1'000));
+}
+
 TEST_P(CookieCases, without_an_attack_no_cookie_is_believed) {
   const SynCookies cookies{secrets().cookies};
   Handshake handshake;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dataplane/tcp/stack.h"
+#include "tests/simulation/invariants.h"
 #include "tests/unit/tcp/buffers.h"
 
 namespace steelyard::tcp::test {
@@ -355,17 +356,11 @@ class Script : public testing::TestWithParam<World>, public StackOutput {
     if (connection == nullptr) {
       return;
     }
-    const ConnectionReport now = connection->report(settings_);
-    if (now.state == State::syn_sent || now.state == State::syn_received) {
-      return;
+    if (invariants_of_ != id_) {
+      invariants_of_ = id_;
+      invariants_ = {};
     }
-    EXPECT_LE(now.unacknowledged, std::max(now.largest_window, 1U));
-    EXPECT_TRUE(now.unacknowledged == 0 || now.timer_armed);
-    if (edge_of_ == id_) {
-      EXPECT_FALSE(packet::after(edge_, now.receive_edge)) << "the right edge has moved back";
-    }
-    edge_of_ = id_;
-    edge_ = now.receive_edge;
+    EXPECT_EQ(invariants_.broken(*connection, settings_), "");
   }
 
   Buffers buffers_;
@@ -433,8 +428,8 @@ class Script : public testing::TestWithParam<World>, public StackOutput {
     }
   }
 
-  ConnectionId edge_of_;
-  Sequence edge_;
+  ConnectionId invariants_of_;
+  simulation::Invariants invariants_;
 };
 
 inline auto all_worlds() {

@@ -1,46 +1,43 @@
-// The simulated world, a few hundred times. TCP_SIMULATION_SEED replays one run, TCP_SIMULATION_RUNS asks for more.
-#include "tests/unit/tcp/simulation.h"
-
+// The simulated world (tests/simulation), some thousand seeds of it. `tcp_simulation --seed S --runs 1 --verbose`
+// replays one that has failed.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include "tests/simulation/world.h"
 
-namespace steelyard::tcp::test {
+namespace steelyard::simulation {
 namespace {
 
-std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
+#ifdef STEELYARD_SANITIZED
+constexpr std::uint64_t runs = 200;
+#else
+constexpr std::uint64_t runs = 2'000;
+#endif
 
 TEST(TcpSimulation, StreamsArriveWholeWhateverTheLinkDoes) {
-  const std::uint64_t first = number_from("TCP_SIMULATION_SEED", 1);
-  const std::uint64_t runs =
-      std::getenv("TCP_SIMULATION_SEED") != nullptr ? 1 : number_from("TCP_SIMULATION_RUNS", 300);
-  for (std::uint64_t seed = first; seed < first + runs; ++seed) {
-    SCOPED_TRACE("TCP_SIMULATION_SEED=" + std::to_string(seed));
-    Simulation{seed}.run();
-    if (HasFailure()) {
-      return;
-    }
+  for (std::uint64_t seed = 1; seed <= runs; ++seed) {
+    const Plan plan = draw_plan(seed);
+    const Result result = World{plan, seed}.run();
+    ASSERT_EQ(result.failure, "") << "seed " << seed << ": " << to_string(plan);
   }
 }
 
-// How long a transfer of 1 MiB takes on a clean and on a lossy path: no figure of merit, but a toy would need minutes.
-TEST(TcpSimulation, ALossyPathIsUsed) {
-  SimulationPlan plan;
-  plan.delay = 10ms;
-  plan.buffer = 256 * 1'024;
-  plan.octets = {1 << 20, 0};
-  Simulation clean{1, plan};
-  clean.run();
-  EXPECT_LT(clean.took(), 1s);
-  plan.loss = 10;
-  Simulation lossy{2, plan};
-  lossy.run();
-  EXPECT_GT(lossy.dropped(), 3U);
-  EXPECT_LT(lossy.took(), 4s);
+TEST(TcpSimulation, ASeedIsOneWorld) {
+  const Plan plan = draw_plan(7);
+  const Result first = World{plan, 7}.run();
+  const Result second = World{plan, 7}.run();
+  EXPECT_EQ(first.took, second.took);
+  EXPECT_EQ(first.segments, second.segments);
+  EXPECT_EQ(to_string(plan), to_string(draw_plan(7)));
+}
+
+// Octets that nobody has sent would be found.
+TEST(TcpSimulation, AFailureIsToldOfOnce) {
+  Plan plan;
+  plan.link.loss = 1'000;
+  plan.hosts[0].octets = 1'000;
+  const Result result = World{plan, 1}.run();
+  EXPECT_NE(result.failure.find("it did not end as it should"), std::string::npos) << result.failure;
 }
 
 }  // namespace
-}  // namespace steelyard::tcp::test
+}  // namespace steelyard::simulation
