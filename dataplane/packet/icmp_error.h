@@ -39,8 +39,8 @@ template <class Family>
 template <class Family>
 [[nodiscard]] std::optional<std::uint32_t> too_big_mtu(const PacketView& error);
 
-// Does an error (is_icmp_error()) say that a try again will fare no better: a protocol, a port or a policy is in the way
-// (RFC 1122 section 3.2.2.1, RFC 4443 section 3)?
+// Does an error (is_icmp_error()) say that a try again will fare no better: a protocol, a port or a policy is in the
+// way (RFC 1122 section 3.2.2.1, RFC 4443 section 3)?
 [[nodiscard]] bool is_hard_error(const PacketView& error);
 
 // A quoted packet that has another IP packet in it: its outer header.

@@ -151,7 +151,7 @@ bool TcpHost::checksum_is_right(const rte_mbuf* packet, const packet::PacketView
   tcp::PiecewiseSum sum;
   std::size_t left = view.l4_length;
   const std::uint8_t* from = view.l4;
-  std::size_t here = rte_pktmbuf_mtod(packet, const std::uint8_t*) + packet->data_len - from;
+  auto here = static_cast<std::size_t>(rte_pktmbuf_mtod(packet, const std::uint8_t*) + packet->data_len - from);
   while (true) {
     const std::size_t length = std::min(left, here);
     sum.add({from, length});

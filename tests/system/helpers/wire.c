@@ -72,13 +72,16 @@ static int open_tap(const char* namespace, const char* name) {
   char path[256];
   snprintf(path, sizeof path, "/run/netns/%s", namespace);
   const int there = open(path, O_RDONLY | O_CLOEXEC);
-  if (there < 0 || setns(there, CLONE_NEWNET) != 0) fail(path);
+  if (there < 0 || setns(there, CLONE_NEWNET) != 0)
+    fail(path);
   close(there);
   const int tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  if (tap < 0) fail("/dev/net/tun");
+  if (tap < 0)
+    fail("/dev/net/tun");
   struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
   snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
-  if (ioctl(tap, TUNSETIFF, &request) != 0) fail(name);
+  if (ioctl(tap, TUNSETIFF, &request) != 0)
+    fail(name);
   return tap;
 }
 
@@ -88,7 +91,8 @@ static int before(const struct frame* left, const struct frame* right) {
 
 static void push(struct direction* way, struct frame* frame) {
   size_t at = way->count++;
-  for (; at > 0 && before(frame, way->heap[(at - 1) / 2]); at = (at - 1) / 2) way->heap[at] = way->heap[(at - 1) / 2];
+  for (; at > 0 && before(frame, way->heap[(at - 1) / 2]); at = (at - 1) / 2)
+    way->heap[at] = way->heap[(at - 1) / 2];
   way->heap[at] = frame;
 }
 
@@ -98,9 +102,12 @@ static struct frame* pop(struct direction* way) {
   size_t at = 0;
   for (;;) {
     size_t child = 2 * at + 1;
-    if (child >= way->count) break;
-    if (child + 1 < way->count && before(way->heap[child + 1], way->heap[child])) ++child;
-    if (!before(way->heap[child], last)) break;
+    if (child >= way->count)
+      break;
+    if (child + 1 < way->count && before(way->heap[child + 1], way->heap[child]))
+      ++child;
+    if (!before(way->heap[child], last))
+      break;
     way->heap[at] = way->heap[child];
     at = child;
   }
@@ -115,7 +122,8 @@ static void take(struct direction* way, const uint8_t* bytes, uint16_t length, u
   }
   uint64_t leaves = now;
   if (rate != 0) {
-    if (way->free_ns < now) way->free_ns = now;
+    if (way->free_ns < now)
+      way->free_ns = now;
     way->free_ns += (uint64_t)length * 1000000000 / rate;
     leaves = way->free_ns;
   }
@@ -131,13 +139,15 @@ static void receive(struct direction* way, uint64_t now) {
   uint8_t bytes[FRAME];
   for (int count = 0; count < BURST; ++count) {
     const ssize_t length = read(way->from, bytes, sizeof bytes);
-    if (length <= 0) return;
+    if (length <= 0)
+      return;
     if (happens(loss)) {
       ++way->lost;
       continue;
     }
     take(way, bytes, (uint16_t)length, now);
-    if (happens(duplicate)) take(way, bytes, (uint16_t)length, now);
+    if (happens(duplicate))
+      take(way, bytes, (uint16_t)length, now);
   }
 }
 
@@ -145,7 +155,10 @@ static void send_due(struct direction* way, uint64_t now) {
   while (way->count > 0 && way->heap[0]->due_ns <= now) {
     struct frame* frame = pop(way);
     /* A TAP that is not up, or whose reader is slow, loses frames as a wire's end does. */
-    if (write(way->to, frame->bytes, frame->length) == frame->length) ++way->sent; else ++way->lost;
+    if (write(way->to, frame->bytes, frame->length) == frame->length)
+      ++way->sent;
+    else
+      ++way->lost;
     spare[spares++] = frame;
   }
 }
@@ -158,22 +171,34 @@ int main(int argc, char** argv) {
   for (int place = 5; place < argc; ++place) {
     char name[32];
     unsigned long long value;
-    if (sscanf(argv[place], "%31[a-z_]=%llu", name, &value) != 2) fail(argv[place]);
-    if (!strcmp(name, "delay_us")) delay_ns = value * 1000;
-    else if (!strcmp(name, "loss")) loss = value;
-    else if (!strcmp(name, "reorder")) reorder = value;
-    else if (!strcmp(name, "duplicate")) duplicate = value;
-    else if (!strcmp(name, "rate")) rate = value;
-    else if (!strcmp(name, "queue")) queue_limit = value;
-    else if (!strcmp(name, "seed")) seed = value * 2 + 1;
-    else { errno = EINVAL; fail(name); }
+    if (sscanf(argv[place], "%31[a-z_]=%llu", name, &value) != 2)
+      fail(argv[place]);
+    if (!strcmp(name, "delay_us"))
+      delay_ns = value * 1000;
+    else if (!strcmp(name, "loss"))
+      loss = value;
+    else if (!strcmp(name, "reorder"))
+      reorder = value;
+    else if (!strcmp(name, "duplicate"))
+      duplicate = value;
+    else if (!strcmp(name, "rate"))
+      rate = value;
+    else if (!strcmp(name, "queue"))
+      queue_limit = value;
+    else if (!strcmp(name, "seed"))
+      seed = value * 2 + 1;
+    else {
+      errno = EINVAL;
+      fail(name);
+    }
   }
   static struct direction ways[2];
   ways[0].from = ways[1].to = open_tap(argv[1], argv[2]);
   ways[1].from = ways[0].to = open_tap(argv[3], argv[4]);
   for (; spares < 2 * MOST; ++spares) {
     spare[spares] = malloc(sizeof(struct frame));
-    if (!spare[spares]) fail("memory");
+    if (!spare[spares])
+      fail("memory");
   }
   puts("ready");
   fflush(stdout);
@@ -182,7 +207,8 @@ int main(int argc, char** argv) {
     for (int way = 0; way < 2; ++way) {
       receive(&ways[way], now);
       send_due(&ways[way], now);
-      if (ways[way].count > 0 && ways[way].heap[0]->due_ns < due) due = ways[way].heap[0]->due_ns;
+      if (ways[way].count > 0 && ways[way].heap[0]->due_ns < due)
+        due = ways[way].heap[0]->due_ns;
     }
     now = now_ns();
     const uint64_t wait = due == UINT64_MAX ? 100000000 : due > now ? due - now : 0;
