@@ -163,7 +163,8 @@ void Connection::take_sack(const Context& context, const Segment& segment, Progr
 }
 
 // One sample a round trip (RFC 6298 section 3); of what was repeated, and of what has waited for it at the peer, only
-// by timestamps (Karn; RFC 7323 section 4.1).
+// by timestamps (Karn; RFC 7323 section 4.1). An acknowledgment that reports a duplicate answers a repetition, but may
+// echo what came before: earlier acknowledgments were lost, and the time since then is no round trip.
 void Connection::take_round_trip(const Context& context, const Segment& segment, Progress& progress) {
   if (progress.sampled_at != never && !progress.repetition_acknowledged) {
     trip_.sample(context.now - progress.sampled_at);
@@ -172,7 +173,7 @@ void Connection::take_round_trip(const Context& context, const Segment& segment,
     measured_since_probe_ = true;
     return;
   }
-  if (progress.repetition_acknowledged && timestamps_ && progress.acknowledged != 0 &&
+  if (progress.repetition_acknowledged && timestamps_ && progress.acknowledged != 0 && !progress.duplicate_reported &&
       segment.options.timestamp_echo != 0) {
     const auto milliseconds = static_cast<std::int32_t>(timestamp(context.now) - segment.options.timestamp_echo);
     if (milliseconds >= 0 && milliseconds < 60'000) {

@@ -85,6 +85,20 @@ TEST_P(RecoveryCases, karn_timestamps_know_which) {
   EXPECT_GT(report().round_trip, 100ms) << "the first transmission was answered, late";
 }
 
+TEST_P(RecoveryCases, karn_an_answer_to_a_duplicate_gives_no_sample) {
+  handshake({.timestamps = true});
+  largest_segment_ = 1'000;
+  const Duration before = report().round_trip;
+  app_send(988);
+  const std::uint32_t first = last_timestamp_;
+  advance(5s);  // acknowledgments are lost, so we repeat
+  EXPECT_GE(report().retransmitted, 1U);
+  in(A, seq(1), ack(989), sack({{1, 989}}), ts(peer_clock()), ecr(first));
+  EXPECT_EQ(report().unacknowledged, 0U);
+  EXPECT_EQ(report().round_trip, before);
+  drain();
+}
+
 TEST_P(RecoveryCases, backoff_resets_on_new_ack) {
   handshake({.sack = false});
   measure_round_trip();
