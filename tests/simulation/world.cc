@@ -93,34 +93,38 @@ bool World::step(Time limit) {
   }
   now_ = std::max(now_, next);
   if (link_.next() <= now_) {
-    receive(link_.take());
+    const Packet packet = link_.take();
+    receive(packet);
+    check(packet.to);
   } else {
-    for (auto& host : hosts_) {
-      if (host->deadline(now_) <= now_) {
-        host->on_time(now_);
+    for (std::uint8_t number = 0; number < 2; ++number) {
+      if (hosts_[number]->deadline(now_) <= now_) {
+        hosts_[number]->on_time(now_);
+        check(number);
       }
-    }
-  }
-  for (std::size_t number = 0; number < 2; ++number) {
-    hosts_[number]->check(*hosts_[1 - number]);
-    if (!hosts_[number]->failure().empty()) {
-      fail(hosts_[number]->failure());
     }
   }
   return result_.failure.empty();
 }
 
-void World::receive(const Packet& packet) {
-  Host& host = *hosts_[packet.to];
-  if (packet.kind == Packet::Kind::segment) {
-    receive_segment(host, packet.bytes);
-  } else {
-    host.on_path_mtu(tcp::read_header(packet.bytes).sequence, packet.mtu, now_);
+// Of the host that something has happened to.
+void World::check(std::uint8_t number) {
+  hosts_[number]->check(*hosts_[1U - number]);
+  if (!hosts_[number]->failure().empty()) {
+    fail(hosts_[number]->failure());
   }
 }
 
-void World::receive_segment(Host& host, std::span<const std::uint8_t> bytes) {
-  const auto number = static_cast<std::uint8_t>(&host == hosts_[1].get() ? 1 : 0);
+void World::receive(const Packet& packet) {
+  if (packet.kind == Packet::Kind::segment) {
+    receive_segment(packet.to, packet.bytes);
+  } else {
+    hosts_[packet.to]->on_path_mtu(tcp::read_header(packet.bytes).sequence, packet.mtu, now_);
+  }
+}
+
+void World::receive_segment(std::uint8_t number, std::span<const std::uint8_t> bytes) {
+  Host& host = *hosts_[number];
   const std::size_t header = std::size_t{bytes[12]} >> 4U << 2U;
   if (!tcp::checksum_is_right(bytes, endpoints_of(number)) || header > bytes.size()) {
     return;

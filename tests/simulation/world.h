@@ -39,8 +39,9 @@ class World final : public Wire {
 
   void open();
   bool step(Time limit);  // false: there is nothing more to do
+  void check(std::uint8_t number);
   void receive(const Packet& packet);
-  void receive_segment(Host& host, std::span<const std::uint8_t> bytes);
+  void receive_segment(std::uint8_t number, std::span<const std::uint8_t> bytes);
   void transmit(std::uint8_t from, const Endpoints& endpoints, const tcp::Outgoing& segment) override;
   [[nodiscard]] tcp::Options through_middleboxes(const tcp::Outgoing& segment) const;
   [[nodiscard]] Endpoints endpoints_of(std::uint8_t host) const;
