@@ -10,6 +10,8 @@ tcp::Settings settings_of(const Plan& plan, const HostPlan& host) {
   tcp::Settings settings;
   settings.receive_buffer = host.receive_buffer;
   settings.send_buffer = host.send_buffer;
+  settings.most_held =
+      static_cast<std::uint16_t>(std::max<std::uint32_t>(settings.most_held, host.receive_buffer / 1'024));
   settings.mtu = plan.mtu;
   settings.nagle = host.nagle;
   settings.delayed_acknowledgment = host.delayed_acknowledgment;
@@ -175,8 +177,10 @@ void Host::check(const Host& peer) {
       fail("octets are accounted for that are in no queue");
     }
   }
+  // Scaling rounds up to whole units.
+  const std::uint32_t unit = 1U << tcp::ReceiveWindow::scale_for(settings_.receive_buffer);
   if (report.state > tcp::State::syn_received &&
-      packet::distance(report.receive_next, report.receive_edge) + unread_ > settings_.receive_buffer + 16U) {
+      packet::distance(report.receive_next, report.receive_edge) + unread_ >= settings_.receive_buffer + unit + 2U) {
     fail("more is offered than the buffer has room for");
   }
   retransmitted_ = report.retransmitted;
