@@ -1,16 +1,19 @@
 // A stack for the fuzz targets of TCP: counted buffers whose octets are known, an application that reads when it is
-// told to, and the invariants that must hold after every step.
+// told to, and the invariants that must hold after every step (tests/simulation has both).
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "dataplane/tcp/stack.h"
 #include "tests/fuzz/input.h"
+#include "tests/simulation/buffers.h"
+#include "tests/simulation/invariants.h"
 
 namespace steelyard::fuzz {
 
@@ -24,41 +27,29 @@ inline std::uint8_t octet_at(std::uint64_t place) {
   return static_cast<std::uint8_t>(place * 31 + place / 251);
 }
 
+// The simulated world's buffers (tests/simulation), of one process.
 class TcpBuffers {
  public:
   // One reference, which is the caller's, of octets that begin at `from` in their stream.
   [[nodiscard]] static Slice make(std::uint64_t from, std::uint32_t length) {
-    auto* buffer = new Counted;
-    buffer->octets.resize(length);
+    std::string octets(length, '\0');
     for (std::uint32_t place = 0; place < length; ++place) {
-      buffer->octets[place] = octet_at(from + place);
+      octets[place] = static_cast<char>(octet_at(from + place));
     }
-    ++live();
-    return {reinterpret_cast<tcp::Buffer*>(buffer), 0, length};
+    return buffers().slice(octets);
   }
   [[nodiscard]] static const std::uint8_t* octets(const Slice& slice) {
-    return reinterpret_cast<Counted*>(slice.buffer)->octets.data() + slice.offset;
+    return reinterpret_cast<const std::uint8_t*>(simulation::Buffers::bytes(slice).data());
   }
-  static void retain(tcp::Buffer* buffer) { ++reinterpret_cast<Counted*>(buffer)->references; }
-  static void release(tcp::Buffer* buffer) {
-    auto* counted = reinterpret_cast<Counted*>(buffer);
-    require(counted->references > 0);
-    if (--counted->references == 0) {
-      delete counted;
-      --live();
-    }
-  }
+  static void release(tcp::Buffer* buffer) { simulation::Buffers::release(buffer); }
   // Buffers that somebody still holds.
-  [[nodiscard]] static int& live() {
-    static int count = 0;
-    return count;
-  }
+  [[nodiscard]] static int live() { return buffers().live(); }
 
  private:
-  struct Counted {
-    int references = 1;
-    std::vector<std::uint8_t> octets;
-  };
+  static simulation::Buffers& buffers() {
+    static simulation::Buffers all;
+    return all;
+  }
 };
 
 class TcpWorld : public tcp::StackOutput {
@@ -67,8 +58,7 @@ class TcpWorld : public tcp::StackOutput {
     std::uint64_t received = 0;
     std::uint32_t unread = 0;
     bool finished = false;
-    tcp::Sequence edge;
-    bool has_edge = false;
+    simulation::Invariants invariants;
   };
 
   explicit TcpWorld(std::uint64_t key)
@@ -141,16 +131,7 @@ class TcpWorld : public tcp::StackOutput {
     for (const auto& [index, id] : ids_) {
       const Connection* connection = stack_->find(id);
       require(connection != nullptr);
-      const tcp::ConnectionReport report = connection->report(*stack_->settings_of(id));
-      if (report.state == tcp::State::syn_sent || report.state == tcp::State::syn_received) {
-        continue;
-      }
-      require(report.unacknowledged <= std::max(report.largest_window, 1U));
-      require(report.unacknowledged == 0 || report.timer_armed);
-      Peer& peer = peers_[index];
-      require(!peer.has_edge || !packet::after(peer.edge, report.receive_edge));
-      peer.edge = report.receive_edge;
-      peer.has_edge = true;
+      require(peers_[index].invariants.broken(*connection, *stack_->settings_of(id)).empty());
     }
   }
 
@@ -185,7 +166,7 @@ class TcpWorld : public tcp::StackOutput {
   virtual void check_delivered(const Peer& /*peer*/, const Slice& /*slice*/) {}
 
  private:
-  tcp::Memory memory_{256, {TcpBuffers::retain, TcpBuffers::release}};
+  tcp::Memory memory_{256, simulation::Buffers::operations()};
   tcp::Settings settings_;
   tcp::Time now_{std::chrono::seconds{1'000}};
   std::map<std::uint32_t, ConnectionId> ids_;

@@ -35,6 +35,9 @@ class Buffers {
   static void retain(tcp::Buffer* buffer) { ++counted(buffer)->references; }
   static void release(tcp::Buffer* buffer) {
     Counted* held = counted(buffer);
+    if (held->references <= 0) {
+      std::abort();  // once too often
+    }
     if (--held->references == 0) {
       --held->owner->live_;
       delete held;
