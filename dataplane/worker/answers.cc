@@ -57,11 +57,10 @@ void Worker::handle_icmp(rte_mbuf* packet, packet::PacketView& view, std::uint16
       act_on_received(packet, view, verdict, link);
       return;
     }
-  }
-  if (tcp_ != nullptr && packet::is_icmp_error(view) && tcp_->receive_error(view, now_ns_)) {
-    packets_.consumed.add();
-    rte_pktmbuf_free(packet);
-    return;
+    note_of(packet).hops = 0;
+    if (take_terminated_error(packet, view, link)) {
+      return;
+    }
   }
   const service::Address destination = destination_of(view);
   // What is said to an address that is the node's own as well, an error about a health probe for one, is the kernel's.

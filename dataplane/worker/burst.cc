@@ -373,7 +373,10 @@ void Worker::handle_handed(rte_mbuf* packet) {
     return;
   }
   if (packet::is_icmp_error(view)) {
-    act(packet, view, translate_error(view));
+    const l4::Verdict verdict = translate_error(view);
+    if (verdict.kind != l4::Verdict::Kind::unclaimed || !take_terminated_error(packet, view, note.port)) {
+      act(packet, view, verdict);
+    }
     return;
   }
   if (view.kind == PacketKind::fragment) {

@@ -72,14 +72,15 @@ TcpHost::~TcpHost() {
   application_.detach();
 }
 
-service::WorkerId TcpHost::owner_of(const packet::PacketView& view) const {
-  const std::uint16_t local_port = packet::load_be16(view.l4 + 2);
+service::WorkerId TcpHost::owner_of(const tcp::Endpoints& endpoints) const {
+  if (workers_ == 1) {
+    return worker_;
+  }
+  const std::uint16_t local_port = endpoints.local_port;
   if (local_port >= port_range_.first && local_port <= port_range_.last) {
     return {static_cast<std::uint16_t>(local_port % workers_)};
   }
-  const std::uint16_t remote_port = packet::load<std::uint16_t>(view.l4);
-  const std::uint64_t hash = view.is_v6 ? packet::hash(key_, view.source<Ipv6>(), remote_port)
-                                        : packet::hash(key_, view.source<Ipv4>(), remote_port);
+  const std::uint64_t hash = packet::hash(key_, endpoints.remote, endpoints.remote_port);
   return {static_cast<std::uint16_t>(packet::reduce(hash, workers_))};
 }
 
@@ -166,35 +167,39 @@ bool TcpHost::checksum_is_right(const rte_mbuf* packet, const packet::PacketView
   return left == 0 && tcp::checksum_is_right(sum.value(), view.l4_length, endpoints);
 }
 
-bool TcpHost::receive_error(const packet::PacketView& view, std::uint64_t now_ns) {
-  return view.is_v6 ? receive_error<Ipv6>(view, now_ns) : receive_error<Ipv4>(view, now_ns);
+std::optional<TcpHost::QuotedSegment> TcpHost::quoted_in(const packet::PacketView& error) const {
+  return error.is_v6 ? read_quote<Ipv6>(error) : read_quote<Ipv4>(error);
 }
 
 template <class Family>
-bool TcpHost::receive_error(const packet::PacketView& view, std::uint64_t now_ns) {
-  const auto quote = packet::quote_in<Family>(view);
+std::optional<TcpHost::QuotedSegment> TcpHost::read_quote(const packet::PacketView& error) const {
+  const auto quote = packet::quote_in<Family>(error);
   if (!quote || quote->protocol != packet::protocol_tcp) {
-    return false;
+    return std::nullopt;
   }
   const auto tuple = quote->template tuple<Family>();
-  tcp::Endpoints endpoints;
+  QuotedSegment quoted;
   if constexpr (Family::is_v6) {
-    endpoints = {.remote = tuple.destination, .local = tuple.source};
+    quoted.endpoints = {.remote = tuple.destination, .local = tuple.source};
   } else {
-    endpoints = {.remote = tcp::mapped(tuple.destination), .local = tcp::mapped(tuple.source)};
+    quoted.endpoints = {.remote = tcp::mapped(tuple.destination), .local = tcp::mapped(tuple.source)};
   }
-  if (!is_ours(service::Address::from_v6(endpoints.local.bytes()))) {
-    return false;
+  if (!is_ours(service::Address::from_v6(quoted.endpoints.local.bytes()))) {
+    return std::nullopt;
   }
-  endpoints.remote_port = __builtin_bswap16(tuple.destination_port);
-  endpoints.local_port = __builtin_bswap16(tuple.source_port);
-  const tcp::Sequence sequence{__builtin_bswap32(packet::load<std::uint32_t>(quote->l4 + 4))};
-  if (const auto mtu = packet::too_big_mtu<Family>(view)) {
-    stack_->on_path_mtu(endpoints, sequence, *mtu, time_of(now_ns));
+  quoted.endpoints.remote_port = __builtin_bswap16(tuple.destination_port);
+  quoted.endpoints.local_port = __builtin_bswap16(tuple.source_port);
+  quoted.sequence = {__builtin_bswap32(packet::load<std::uint32_t>(quote->l4 + 4))};
+  return quoted;
+}
+
+void TcpHost::receive_error(const QuotedSegment& quoted, const packet::PacketView& error, std::uint64_t now_ns) {
+  const auto mtu = error.is_v6 ? packet::too_big_mtu<Ipv6>(error) : packet::too_big_mtu<Ipv4>(error);
+  if (mtu) {
+    stack_->on_path_mtu(quoted.endpoints, quoted.sequence, *mtu, time_of(now_ns));
   } else {
-    stack_->on_unreachable(endpoints, sequence, packet::is_hard_error(view), time_of(now_ns));
+    stack_->on_unreachable(quoted.endpoints, quoted.sequence, packet::is_hard_error(error), time_of(now_ns));
   }
-  return true;
 }
 
 std::size_t TcpHost::turn(std::uint64_t now_ns) {
@@ -216,11 +221,9 @@ void TcpHost::look_at_buffers(tcp::Time now) {
     queued_ = missing;  // the ports have been started, and nothing has come yet
   }
   held_ = missing - std::min(missing, *queued_);
-  // A slice in a queue needs a node as well as a buffer.
-  const std::size_t nodes = memory_.capacity() - memory_.reserve();
-  const std::size_t nodes_free = nodes - std::min(nodes, memory_.used());
-  memory_.pressure().update(std::max<std::uint64_t>(held_, most_held_ - std::min<std::size_t>(nodes_free, most_held_)),
-                            most_held_);
+  // A slice in a queue needs a node as well as a buffer: what is scarcer counts.
+  const std::uint64_t nodes = memory_.capacity() - memory_.reserve();
+  memory_.pressure().update(std::max<std::uint64_t>(held_, memory_.used() * most_held_ / nodes), most_held_);
   if (memory_.pressure().full()) {
     stack_->relieve(now);
   }

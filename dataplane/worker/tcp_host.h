@@ -81,13 +81,18 @@ class TcpHost final : private tcp::StackOutput {
 
   // Does TCP for this address end here?
   [[nodiscard]] bool is_ours(const service::Address& address) const { return addresses_.contains(address); }
-  // The worker that a packet's connection belongs to: by the local port of those that we open, else by the client.
-  // For a packet that is_ours().
-  [[nodiscard]] service::WorkerId owner_of(const packet::PacketView& view) const;
+  // The worker that a connection belongs to: by the local port of those that we open, else by the client.
+  [[nodiscard]] service::WorkerId owner_of(const tcp::Endpoints& endpoints) const;
   // A TCP packet that is_ours(), of kind l4; takes it. False: the checksum is wrong, and the packet is the caller's.
   [[nodiscard]] bool receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns);
-  // An ICMP error about something that an address of ours has sent. True: it was about TCP that ends here.
-  [[nodiscard]] bool receive_error(const packet::PacketView& view, std::uint64_t now_ns);
+  // The segment of ours that an ICMP error is about, as the error quotes it; nothing: no TCP that ends here.
+  struct QuotedSegment {
+    tcp::Endpoints endpoints;
+    tcp::Sequence sequence;
+  };
+  [[nodiscard]] std::optional<QuotedSegment> quoted_in(const packet::PacketView& error) const;
+  // Such an error, about a connection of this worker.
+  void receive_error(const QuotedSegment& quoted, const packet::PacketView& error, std::uint64_t now_ns);
   // Timers and the application; how much was done.
   std::size_t turn(std::uint64_t now_ns);
 
@@ -144,7 +149,7 @@ class TcpHost final : private tcp::StackOutput {
   [[nodiscard]] static bool checksum_is_right(const rte_mbuf* packet, const packet::PacketView& view,
                                               const tcp::Endpoints& endpoints);
   template <class Family>
-  [[nodiscard]] bool receive_error(const packet::PacketView& view, std::uint64_t now_ns);
+  [[nodiscard]] std::optional<QuotedSegment> read_quote(const packet::PacketView& error) const;
   void look_at_buffers(tcp::Time now);
   void copy_together(tcp::SliceQueue& queue);
   void receive_payload(rte_mbuf* packet, const packet::PacketView& view, const tcp::Endpoints& endpoints,

@@ -1,10 +1,11 @@
 // TCP that ends on this worker: on its way to and from the host (tcp_host.h).
+#include "dataplane/tcp/wire.h"
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
 
 void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
-  if (const service::WorkerId owner = tcp_->owner_of(view); owner != id_) {
+  if (const service::WorkerId owner = tcp_->owner_of(tcp::endpoints_of(view)); owner != id_) {
     note_of(packet).port = link;
     return hand_off(packet, owner, PacketNote::Purpose::yours);
   }
@@ -12,6 +13,22 @@ void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view,
     return drop(packet, packet::DropReason::l4_checksum_bad);
   }
   packets_.consumed.add();
+}
+
+bool Worker::take_terminated_error(rte_mbuf* packet, const packet::PacketView& error, std::uint16_t link) {
+  const auto quoted = tcp_ != nullptr ? tcp_->quoted_in(error) : std::nullopt;
+  if (!quoted) {
+    return false;
+  }
+  if (const service::WorkerId owner = tcp_->owner_of(quoted->endpoints); owner != id_) {
+    note_of(packet).port = link;
+    hand_off(packet, owner, PacketNote::Purpose::yours);
+    return true;
+  }
+  tcp_->receive_error(*quoted, error, now_ns_);
+  packets_.consumed.add();
+  rte_pktmbuf_free(packet);
+  return true;
 }
 
 std::optional<neighbor::HopIndex> Worker::hop_to(const service::Address& destination) {

@@ -231,6 +231,8 @@ class Worker final : public l4::BalancerOutput,
 
   // terminating.cc
   void handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link);
+  // An ICMP error that is no flow's. False: nor is it about TCP that ends here, and the packet is the caller's.
+  [[nodiscard]] bool take_terminated_error(rte_mbuf* packet, const packet::PacketView& error, std::uint16_t link);
   [[nodiscard]] bool is_terminated(const packet::PacketView& view, const service::Address& destination) const {
     return tcp_ != nullptr && view.kind == packet::PacketKind::l4 && view.protocol == packet::protocol_tcp &&
            tcp_->is_ours(destination);

@@ -89,6 +89,10 @@ struct Frame {
   [[nodiscard]] packet::Sequence sequence() { return {get32(l4(), 4)}; }
   [[nodiscard]] packet::Sequence acknowledgment() { return {get32(l4(), 8)}; }
   [[nodiscard]] std::uint8_t flags() { return l4()[13]; }
+  [[nodiscard]] Bytes tcp_payload() {
+    const std::size_t header = std::size_t{l4()[12]} >> 4U << 2U;
+    return {l4().begin() + static_cast<std::ptrdiff_t>(header), l4().end()};
+  }
 
   // Of an IP packet without IPv6 extension headers: are its checksums right? A UDP checksum of zero over IPv4 says
   // nothing and is right.

@@ -11,8 +11,8 @@ constexpr std::size_t flows = 256;
 constexpr std::size_t links = 2;
 constexpr std::size_t most_turns = 200;
 
-nic::MbufPool make_pool(const std::string& name, std::uint32_t buffers) {
-  auto pool = nic::MbufPool::create({.name = name, .buffers = buffers, .cache = 0});
+nic::MbufPool make_pool(const std::string& name, std::uint32_t buffers, std::uint16_t room = nic::smallest_frame_room) {
+  auto pool = nic::MbufPool::create({.name = name, .buffers = buffers, .frame_room = room, .cache = 0});
   if (!pool) {
     throw std::runtime_error(pool.error().message);
   }
@@ -128,6 +128,7 @@ Stand::~Stand() {
     EXPECT_EQ(packets(place).waiting.get(), 0u);
     EXPECT_EQ(generate(place).available(), generate(place).capacity()) << "of worker " << place;
   }
+  workers_.clear();  // connections that end here hold received buffers until then
   EXPECT_EQ(received_.available(), received_.capacity());
 }
 
@@ -151,6 +152,24 @@ void Stand::make_rings() {
     from_kernel_.push_back(plan_.kernel ? ring("from_kernel_" + std::to_string(link), plan_.kernel_ring_size)
                                         : nullptr);
   }
+}
+
+worker::TcpHostSetup Stand::make_tcp(std::uint16_t place) {
+  PerWorker& own = *per_worker_[place];
+  own.clones.emplace(make_pool("clones_" + std::to_string(place), 255, nic::no_room));
+  own.payload.emplace(make_pool("payload_" + std::to_string(place), 255));
+  worker::TcpHostSetup setup;
+  setup.limits = {.connections = 16, .half_open = 16, .time_wait = 16};
+  setup.secrets = {.lookup = key_, .numbers = {{1, 2}}, .cookies = {{3, 4}}};
+  setup.queue_nodes = 256;
+  setup.addresses = {model_address(Scene<packet::Ipv4>::vip), model_address(Scene<packet::Ipv6>::vip)};
+  setup.workers = static_cast<std::uint32_t>(plan_.workers);
+  setup.received = &received_;
+  setup.headers = &own.generate;
+  setup.clones = &*own.clones;
+  setup.payload = &*own.payload;
+  setup.application = plan_.applications.at(place);
+  return setup;
 }
 
 worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
@@ -199,6 +218,9 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   setup.taps = &published_taps_;
   setup.clock = &clock_;
   setup.fragments.held = plan_.held_fragments;
+  if (!plan_.applications.empty()) {
+    setup.tcp = make_tcp(place);
+  }
   l4::BalancerSetup& balancer = setup.balancer;
   balancer.worker = setup.id;
   balancer.workers = plan_.workers;

@@ -28,7 +28,8 @@ struct StandPlan {
   unsigned ring_size = 256;  // of hand-off and relay
   unsigned kernel_ring_size = 256;
   std::uint32_t held_fragments = 512;
-  std::uint16_t lan_vlan = 0;  // the lan is a VLAN of the wan port; 0: a port of its own
+  std::vector<worker::TcpApplication*> applications{};  // one a worker: TCP to the VIPs that is no listener's is theirs
+  std::uint16_t lan_vlan = 0;                           // the lan is a VLAN of the wan port; 0: a port of its own
 };
 
 // With a tag (IEEE 802.1Q), and without the one that it has.
@@ -67,6 +68,8 @@ class Stand {
 
   [[nodiscard]] worker::Worker& worker(std::size_t place = 0) { return *workers_.at(place); }
   [[nodiscard]] const worker::PacketCounters& packets(std::size_t place = 0) { return worker(place).packets(); }
+  // By which workers tell whose a packet is.
+  [[nodiscard]] const packet::HashKey& hash_key() const { return key_; }
   // Frames by which hosts have answered in resolve().
   [[nodiscard]] std::uint64_t answers_received() const { return answers_; }
   // Frames that were sent with the lan's tag.
@@ -125,10 +128,13 @@ class Stand {
     service::StableArray<l4::ListenerCounters> listeners{64};
     service::StableArray<schedule::Scheduler> schedulers{64};
     l4::PersistenceTable persistence;
+    std::optional<nic::MbufPool> clones;  // with applications
+    std::optional<nic::MbufPool> payload;
   };
 
   void make_rings();
   [[nodiscard]] worker::WorkerSetup make_setup(std::uint16_t place);
+  [[nodiscard]] worker::TcpHostSetup make_tcp(std::uint16_t place);
   [[nodiscard]] rte_mbuf* make_packet(const Frame& frame);
   void set_clock();
   bool answer_requests();

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "dataplane/packet/build.h"
+#include "dataplane/tcp/wire.h"
 #include "dataplane/worker/tcp_host.h"
 #include "tests/unit/packet_builder.h"
+#include "tests/unit/worker/tcp_echo.h"
 
 namespace steelyard::worker {
 namespace {
@@ -25,7 +27,7 @@ using test::Frame;
 namespace tcp_flag = packet::tcp_flag;
 using namespace std::chrono_literals;
 
-constexpr std::uint16_t port = 80;
+constexpr std::uint16_t port = test::Echo::port;
 constexpr std::uint16_t client_port = 4'000;
 
 template <class Family>
@@ -40,57 +42,6 @@ nic::MbufPool make_pool(const char* name, std::uint16_t room = nic::smallest_fra
   }
   return std::move(*pool);
 }
-
-// Gives back what it gets, when it is told to.
-class Echo final : public TcpApplication {
- public:
-  void attach(TcpHost& host) override {
-    host_ = &host;
-    listener_ = host.stack().listen({}, port, settings);
-  }
-  void detach() override {
-    for (const tcp::Slice& slice : received) {
-      TcpHost::release(slice);
-    }
-  }
-  void accepted(tcp::ConnectionId id, tcp::ListenerIndex listener) override {
-    EXPECT_EQ(listener, listener_);
-    connection = id;
-  }
-  void deliver(tcp::ConnectionId id, const tcp::Slice& slice) override {
-    EXPECT_EQ(id, connection);
-    received.push_back(slice);
-  }
-  void notify(tcp::ConnectionId, tcp::Event) override {}
-  void over(tcp::ConnectionId, tcp::Cause why) override { cause = why; }
-  std::size_t turn(tcp::Time now) override {
-    const std::size_t count = answering ? received.size() : 0;
-    for (; answering && !received.empty(); received.pop_front()) {
-      const tcp::Slice slice = received.front();
-      EXPECT_EQ(host_->stack().send(connection, std::span{&slice, 1}, now), 1u);
-      host_->stack().consume(connection, slice.length, now);
-    }
-    return count;
-  }
-
-  [[nodiscard]] Bytes octets() const {
-    Bytes all;
-    for (const tcp::Slice& slice : received) {
-      test::append(all, {TcpHost::data_of(slice), slice.length});
-    }
-    return all;
-  }
-
-  tcp::Settings settings;
-  tcp::ConnectionId connection;
-  std::deque<tcp::Slice> received;
-  std::optional<tcp::Cause> cause;
-  bool answering = true;
-
- private:
-  TcpHost* host_ = nullptr;
-  tcp::ListenerIndex listener_ = 0;
-};
 
 // What was sent, as on the wire and as the buffers that a driver would hold.
 class Sent final : public TcpHostOutput {
@@ -130,8 +81,7 @@ class Sent final : public TcpHostOutput {
 };
 
 Bytes payload_of(Frame frame) {
-  const std::size_t header = std::size_t{frame.l4()[12]} >> 4U << 2U;
-  return {frame.l4().begin() + static_cast<std::ptrdiff_t>(header), frame.l4().end()};
+  return frame.tcp_payload();
 }
 
 template <class Family>
@@ -179,6 +129,14 @@ class TcpHostTest : public ::testing::Test {
     }
     return taken;
   }
+  // False: it is not about the host's TCP.
+  bool receive_error(const packet::PacketView& error) {
+    const auto quoted = host_->quoted_in(error);
+    if (quoted) {
+      host_->receive_error(*quoted, error, now_ns_);
+    }
+    return quoted.has_value();
+  }
   Frame segment(std::uint32_t sequence, std::uint32_t acknowledgment, std::uint8_t flags, std::size_t payload = 0) {
     return test::tcp<Family>(
         test::tuple<Family>(packet::protocol_tcp, client<Family>, client_port, ours<Family>, port),
@@ -202,7 +160,7 @@ class TcpHostTest : public ::testing::Test {
   nic::MbufPool headers_ = make_pool("host_headers");
   nic::MbufPool clones_ = make_pool("host_clones", nic::no_room);
   nic::MbufPool payload_ = make_pool("host_payload");
-  Echo application_;
+  test::Echo application_;
   Sent sent_;
   TcpHostSetup setup_;
   std::unique_ptr<TcpHost> host_;
@@ -359,7 +317,7 @@ TYPED_TEST(TcpHostTest, SendsSmallerSegmentsAfterARouterHasSaidSo) {
   room.resize(packet::build_too_big<TypeParam>(room, offending.parse(), 1'300));
   Frame error = test::framed(room);
   const packet::PacketView view = error.parse();
-  EXPECT_TRUE(this->host_->receive_error(view, this->now_ns_));
+  EXPECT_TRUE(this->receive_error(view));
   const std::size_t most = 1'300 - TypeParam::header_size - packet::tcp_header_size;
   ASSERT_EQ(this->sent_.packets.size(), 2u);
   EXPECT_EQ(payload_of(this->sent_.frame(0)).size(), most);
@@ -376,7 +334,7 @@ TYPED_TEST(TcpHostTest, AnUnreachablePortEndsAnAttemptToConnect) {
   room.resize(packet::build_port_unreachable<TypeParam>(room, syn.parse()));
   Frame error = test::framed(room);
   const packet::PacketView view = error.parse();
-  EXPECT_TRUE(this->host_->receive_error(view, this->now_ns_));
+  EXPECT_TRUE(this->receive_error(view));
   EXPECT_EQ(this->application_.cause, tcp::Cause::unreachable);
 }
 
@@ -388,7 +346,7 @@ TYPED_TEST(TcpHostTest, IsNotTheOneWhoAnswersForErrorsAboutOthers) {
   room.resize(packet::build_too_big<TypeParam>(room, foreign.parse(), 1'280));
   Frame error = test::framed(room);
   const packet::PacketView view = error.parse();
-  EXPECT_FALSE(this->host_->receive_error(view, this->now_ns_));
+  EXPECT_FALSE(this->receive_error(view));
 }
 
 TYPED_TEST(TcpHostTest, SingleOctetsDoNotHoldABufferEach) {
@@ -429,6 +387,22 @@ TYPED_TEST(TcpHostTest, WhatTheApplicationLeavesUnreadLowersTheShares) {
   EXPECT_LT(this->host_->pressure().share(), before);
 }
 
+TYPED_TEST(TcpHostTest, FewNodesForManyBuffersAreNoPressureUntilTheyAreUsed) {
+  this->host_.reset();
+  this->setup_.queue_nodes = 64;
+  this->setup_.most_held = 100'000;
+  this->host_ = std::make_unique<TcpHost>(this->setup_, this->sent_, 0);
+  this->turn(1ms);
+  EXPECT_FALSE(this->host_->pressure().scarce());
+  tcp::SliceQueue queue;
+  while (queue.push(this->host_->memory(), TcpHost::slice_of(this->payload_.allocate().release())) &&
+         queue.slices() < 60) {
+  }
+  this->turn(1ms);
+  EXPECT_TRUE(this->host_->pressure().full());
+  queue.clear(this->host_->memory());
+}
+
 TYPED_TEST(TcpHostTest, WithoutARouteOrABufferASegmentIsLostAndNamed) {
   this->sent_.reachable = false;
   EXPECT_TRUE(this->receive(this->segment(1'000, 0, tcp_flag::syn)));
@@ -458,7 +432,7 @@ TYPED_TEST(TcpHostTest, ConnectsFromPortsWhoseAnswersComeToItsWorker) {
       const std::uint16_t local_port = test::get16(syn.l4(), 0);
       Frame answer = test::tcp<TypeParam>(
           test::tuple<TypeParam>(packet::protocol_tcp, client<TypeParam>, 443, ours<TypeParam>, local_port));
-      EXPECT_EQ(host.owner_of(answer.parse()).value, worker);
+      EXPECT_EQ(host.owner_of(tcp::endpoints_of(answer.parse())).value, worker);
     }
     this->sent_.clear();
   }
