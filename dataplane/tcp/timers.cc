@@ -239,7 +239,8 @@ void Connection::on_idle_timer(const Context& context) {
 
 void Connection::settings_changed(const Context& context) {
   receive_.resize(context.settings.receive_buffer);
-  if (context.settings.keepalive_idle == Duration{0} && state_ != State::fin_wait_2) {
+  const bool waits_for_fin = state_ == State::fin_wait_2 && closed_;
+  if (context.settings.keepalive_idle == Duration{0} && !waits_for_fin) {
     idle_deadline_ = never;
     keepalive_sent_ = 0;
   }
