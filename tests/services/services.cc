@@ -53,6 +53,7 @@ void Services::over(tcp::ConnectionId connection, tcp::Cause cause) {
 
 std::size_t Services::turn(tcp::Time now) {
   std::size_t done = streams_->turn(now);
+  sockets_->settle(now);
   std::array<Call*, 16> calls;
   const unsigned count = calls_->pop(calls);
   for (unsigned place = 0; place < count; ++place) {

@@ -82,6 +82,16 @@ const char* name_of(tcp::State state) {
   return "unknown";
 }
 
+// What a call that opens a socket asks for; nothing when it asks for the impossible.
+std::shared_ptr<tcp::Settings> SocketTable::settings_of(Call& call) const {
+  auto settings = std::make_shared<tcp::Settings>(defaults_);
+  if (std::string wrong = apply_options(call.options, *settings); !wrong.empty()) {
+    call.fail(std::move(wrong));
+    return nullptr;
+  }
+  return settings;
+}
+
 void SocketTable::do_listen(Call& call) {
   const packet::Ipv6Address local = call.address ? to_tcp(*call.address) : packet::Ipv6Address{};
   const auto same = [&](const auto& entry) {
@@ -96,9 +106,8 @@ void SocketTable::do_listen(Call& call) {
     call.fail("address_not_available");
     return;
   }
-  auto settings = std::make_shared<tcp::Settings>(defaults_);
-  if (std::string wrong = apply_options(call.options, *settings); !wrong.empty()) {
-    call.fail(std::move(wrong));
+  auto settings = settings_of(call);
+  if (!settings) {
     return;
   }
   Socket& socket = add(call.client);
@@ -122,9 +131,8 @@ void SocketTable::do_connect(Call& call, tcp::Time now) {
     call.fail("address_not_available");
     return;
   }
-  auto settings = std::make_shared<tcp::Settings>(defaults_);
-  if (std::string wrong = apply_options(call.options, *settings); !wrong.empty()) {
-    call.fail(std::move(wrong));
+  auto settings = settings_of(call);
+  if (!settings) {
     return;
   }
   const tcp::Endpoints wanted{.remote = to_tcp(*call.address),

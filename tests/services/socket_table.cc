@@ -125,12 +125,16 @@ void SocketTable::begin(Call& call, tcp::Time now) {
   find(call.socket)->waiting.push_back(&call);
 }
 
-std::size_t SocketTable::turn(tcp::Time now) {
+// An accepted socket has had its listener's settings until now, and the listener may be closed by the next call.
+void SocketTable::settle(tcp::Time now) {
   for (const std::uint32_t number : std::exchange(fresh_, {})) {
     if (Socket* socket = find(number); socket != nullptr && !socket->over()) {
       host_.stack().change_settings(socket->id, *socket->settings, now);
     }
   }
+}
+
+std::size_t SocketTable::turn(tcp::Time now) {
   for (const std::uint32_t number : std::exchange(unwanted_, {})) {
     if (Socket* socket = find(number); socket != nullptr) {
       drain(*socket, now);

@@ -26,6 +26,8 @@ class SocketTable {
   [[nodiscard]] bool notify(tcp::ConnectionId connection, tcp::Event event);
   [[nodiscard]] bool over(tcp::ConnectionId connection, tcp::Cause cause);
 
+  // Once a turn, before its calls: looks after sockets that have been accepted since.
+  void settle(tcp::Time now);
   // A call has come; it is done at once or waits.
   void begin(Call& call, tcp::Time now);
   // Looks after what waits. Returns how many calls it has finished.
@@ -38,6 +40,7 @@ class SocketTable {
 
   [[nodiscard]] Progress attempt(Call& call, tcp::Time now);
   [[nodiscard]] Progress attempt(Call& call, Socket& socket, tcp::Time now);
+  [[nodiscard]] std::shared_ptr<tcp::Settings> settings_of(Call& call) const;
   void do_listen(Call& call);
   void do_connect(Call& call, tcp::Time now);
   [[nodiscard]] Progress do_accept(Call& call, Socket& socket);
