@@ -5,24 +5,7 @@
 namespace steelyard::tcp::test {
 namespace {
 
-class RecoveryCases : public Script {
- protected:
-  RecoveryCases() { round_trip_ = 100ms; }
-  // The round trip is 100 ms from now on: ten segments at most are under way, all acknowledged.
-  void measure_round_trip() {
-    app_send(1'000);
-    out(A, seq(1), len(1'000));
-    advance(100ms);
-    in(A, seq(1), ack(1'001), clocked());
-    silent();
-  }
-  // Expects segments of 1,000 octets from `number` on.
-  void out_segments(std::uint32_t number, int count) {
-    for (int segment = 0; segment < count; ++segment, number += 1'000) {
-      out(A, seq(number), len(1'000));
-    }
-  }
-};
+class RecoveryCases : public SendingScript {};
 INSTANTIATE_TEST_SUITE_P(Worlds, RecoveryCases, all_worlds(), name_of);
 
 TEST_P(RecoveryCases, initial_window_ten_segments) {

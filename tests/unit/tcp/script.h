@@ -432,6 +432,26 @@ class Script : public testing::TestWithParam<World>, public StackOutput {
   simulation::Invariants invariants_;
 };
 
+// Scripts of a sender: the round trip of the handshake is 100 ms, segments have 1,000 octets.
+class SendingScript : public Script {
+ protected:
+  SendingScript() { round_trip_ = 100ms; }
+  // The round trip is 100 ms from now on: ten segments at most are under way, all acknowledged.
+  void measure_round_trip() {
+    app_send(1'000);
+    out(A, seq(1), len(1'000));
+    advance(100ms);
+    in(A, seq(1), ack(1'001), clocked());
+    silent();
+  }
+  // Expects segments from `number` on.
+  void out_segments(std::uint32_t number, int count) {
+    for (int segment = 0; segment < count; ++segment, number += 1'000) {
+      out(A, seq(number), len(1'000));
+    }
+  }
+};
+
 inline auto all_worlds() {
   return testing::Values(World{false, false}, World{false, true}, World{true, false}, World{true, true});
 }

@@ -4,22 +4,7 @@
 namespace steelyard::tcp::test {
 namespace {
 
-class SendingCases : public Script {
- protected:
-  SendingCases() { round_trip_ = 100ms; }
-  void measure_round_trip() {
-    app_send(1'000);
-    out(A, seq(1), len(1'000));
-    advance(100ms);
-    in(A, seq(1), ack(1'001), clocked());
-    silent();
-  }
-  void out_segments(std::uint32_t number, int count) {
-    for (int segment = 0; segment < count; ++segment, number += 1'000) {
-      out(A, seq(number), len(1'000));
-    }
-  }
-};
+class SendingCases : public SendingScript {};
 INSTANTIATE_TEST_SUITE_P(Worlds, SendingCases, all_worlds(), name_of);
 
 TEST_P(SendingCases, a_repeated_syn_begins_data_with_three_seconds) {
