@@ -255,5 +255,22 @@ TEST_P(SendingCases, a_probe_of_new_data_needs_room_for_the_whole_segment) {
   silent();
 }
 
+TEST_P(SendingCases, keepalive_can_be_switched_off_when_our_half_is_closed) {
+  settings_.keepalive_idle = 10s;
+  settings_.keepalive_interval = 5s;
+  handshake();
+  app_shutdown();
+  out(FA, seq(1), ack(1));
+  in(A, seq(1), ack(2));
+  EXPECT_EQ(state(), State::fin_wait_2);
+  advance(10s);
+  out(A, seq(1), ack(1));  // a probe: a number that the peer has
+  in(A, seq(1), ack(2));
+  settings_.keepalive_idle = 0s;
+  stack_->change_settings(id_, settings_, now_);
+  advance(120s);
+  silent();
+}
+
 }  // namespace
 }  // namespace steelyard::tcp::test
