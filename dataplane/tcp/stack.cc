@@ -228,6 +228,12 @@ void Stack::on_segment(const Endpoints& endpoints, const Segment& segment, Time 
   }
 }
 
+void Stack::on_segments(std::span<Arrival> burst, Time now) {
+  for (const Arrival& arrival : burst) {
+    on_segment(arrival.endpoints, arrival.segment, now);
+  }
+}
+
 void Stack::on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now) {
   const std::uint32_t found = find(hash_of(endpoints), endpoints);
   if (found != Lookup::none && static_cast<Kind>(found & kind_mask) == Kind::connection) {

@@ -71,6 +71,12 @@ class StackOutput {
   ~StackOutput() = default;
 };
 
+// A segment that has come, and whose it is.
+struct Arrival {
+  Endpoints endpoints;
+  Segment segment;
+};
+
 class Stack {
  public:
   // `memory` and `output` outlive the stack.
@@ -91,6 +97,8 @@ class Stack {
 
   // A segment whose checksum is right; its payload's reference is taken over.
   void on_segment(const Endpoints& endpoints, const Segment& segment, Time now);
+  // Several that have come at once, in their order: as on_segment(), with the cache misses of all of them overlapping.
+  void on_segments(std::span<Arrival> burst, Time now);
   // A report of a path MTU about a packet that we sent (connection.h).
   void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
   void on_timer(Time now);
