@@ -17,9 +17,9 @@ class Acknowledging {
   // Octets have come in order.
   void data_received(std::uint32_t octets, Duration delay, Time now) {
     // What a full segment is the peer decides (path, options): the largest seen.
-    full_ = std::max(full_, std::min(octets, 0xffffU));
+    full_ = std::max(full_, static_cast<std::uint16_t>(std::min(octets, 0xffffU)));
     pending_ += octets;
-    if (pending_ >= 2 * full_) {
+    if (pending_ >= 2U * full_) {
       now_ = true;
     } else if (deadline_ == never) {
       deadline_ = now + delay;
@@ -38,9 +38,9 @@ class Acknowledging {
  private:
   Time deadline_ = never;
   std::uint32_t pending_ = 0;  // octets not acknowledged yet
-  std::uint32_t full_ = 536;   // RFC 9293 section 3.7.1: what any peer may send
+  std::uint16_t full_ = 536;   // RFC 9293 section 3.7.1: what any peer may send
   bool now_ = false;
 };
-static_assert(sizeof(Acknowledging) == 24);
+static_assert(sizeof(Acknowledging) == 16);
 
 }  // namespace steelyard::tcp

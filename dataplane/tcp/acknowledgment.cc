@@ -274,9 +274,12 @@ void Connection::adjust_window(const Context& context, const Progress& progress)
     }
     return;
   }
+  if (progress.acknowledged == 0) {
+    return;
+  }
   // RFC 9438 section 5.8, RFC 7661: a window that was not used has proven nothing.
   const std::uint32_t used = cubic_.in_slow_start() ? 2 * progress.flight_before : progress.flight_before + room;
-  if (progress.acknowledged != 0 && used >= cubic_.window()) {
+  if (used >= cubic_.window()) {
     cubic_.acknowledged(progress.acknowledged, room, trip_.smoothed(), context.now);
   }
 }

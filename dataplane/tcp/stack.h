@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -51,8 +52,8 @@ struct StackCounters {
   std::uint64_t cookies_accepted = 0;
   std::uint64_t cookies_rejected = 0;
   std::uint64_t half_open_expired = 0;
-  std::uint64_t dropped_full = 0;  // no room for another connection
-  std::uint64_t dropped_rate = 0;  // a listener's answers
+  std::uint64_t dropped_full = 0;    // no room for another connection
+  std::uint64_t dropped_rate = 0;    // a listener's answers
   std::uint64_t time_wait_recycled = 0;
 };
 
@@ -76,11 +77,20 @@ struct Arrival {
   Endpoints endpoints;
   Segment segment;
 };
+// What of a segment is known before it is read.
+struct Expected {
+  Endpoints endpoints;
+  bool has_payload = false;
+};
 
 class Stack {
  public:
-  // `memory` and `output` outlive the stack.
-  Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now);
+  // Segments whose cache misses overlap: a worker's burst. Their connections' lines fit the first-level cache.
+  static constexpr std::size_t most_at_once = 32;
+
+  // `memory`, `output` and `resource`, from which all tables are allocated at once, outlive the stack.
+  Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now,
+        std::pmr::memory_resource* resource = std::pmr::get_default_resource());
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
   ~Stack();
@@ -98,7 +108,10 @@ class Stack {
   // A segment whose checksum is right; its payload's reference is taken over.
   void on_segment(const Endpoints& endpoints, const Segment& segment, Time now);
   // Several that have come at once, in their order: as on_segment(), with the cache misses of all of them overlapping.
-  void on_segments(std::span<Arrival> burst, Time now);
+  void on_segments(std::span<const Arrival> burst, Time now);
+  // Asks the cache for what these segments will touch, at most `most_at_once` of them; for those who cannot hand over a
+  // burst at once.
+  void expect(std::span<const Expected> burst) const;
   // A report of a path MTU about a packet that we sent (connection.h).
   void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
   void on_timer(Time now);
@@ -126,18 +139,21 @@ class Stack {
   [[nodiscard]] std::size_t timers() const { return wheel_.count(); }
 
  private:
-  struct Entry {
-    Connection connection;
+  // Seven lines of 64 octets: four that every segment touches, two more for what acknowledges data, a cold one.
+  struct alignas(64) Entry {
     Endpoints endpoints;
-    const Settings* settings = nullptr;
-    TimerLinks links;
     std::uint32_t generation = 0;
     bool live = false;
+    const Settings* settings = nullptr;
+    TimerLinks links;
+    Connection connection;
   };
-  static_assert(sizeof(Entry) <= 512);
+  static_assert(sizeof(Entry) == 448);
+  static constexpr std::size_t lines_of_data = 4;
+  static constexpr std::size_t lines_of_acknowledgment = 6;
 
   struct Entries {
-    std::vector<Entry> all;
+    std::pmr::vector<Entry> all;
     [[nodiscard]] TimerLinks& links(std::uint32_t index) { return all[index].links; }
   };
 
@@ -158,6 +174,8 @@ class Stack {
 
   [[nodiscard]] std::uint64_t hash_of(const Endpoints& endpoints) const { return hash(secrets_.lookup, endpoints); }
   [[nodiscard]] std::uint32_t find(std::uint64_t hash, const Endpoints& endpoints) const;
+  void on_segment(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
+  void prefetch(std::uint64_t hash, bool has_payload) const;
   [[nodiscard]] ListenerIndex listener_of(const Endpoints& endpoints) const;
   [[nodiscard]] Entry* entry_of(ConnectionId id);
   template <class Call>
@@ -193,7 +211,7 @@ class Stack {
   SynCookies cookies_;
   Lookup lookup_;
   Entries entries_;
-  std::vector<std::uint32_t> free_;
+  std::pmr::vector<std::uint32_t> free_;
   std::size_t live_ = 0;
   SynTable half_open_;
   TimeWaitTable time_wait_;

@@ -47,7 +47,8 @@ class SynTable {
  public:
   static constexpr unsigned most_repetitions = 5;  // waits of 1, 2, 4, 8, 16 and 32 s: 63 s in all
 
-  explicit SynTable(std::size_t capacity) : slots_(capacity) {}
+  explicit SynTable(std::size_t capacity, std::pmr::memory_resource* resource = std::pmr::get_default_resource())
+      : slots_(capacity, resource) {}
 
   [[nodiscard]] std::size_t used() const { return slots_.used(); }
   [[nodiscard]] std::size_t capacity() const { return slots_.capacity(); }

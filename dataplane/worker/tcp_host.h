@@ -24,6 +24,7 @@
 #include "dataplane/service/listener_index.h"
 #include "dataplane/tcp/local_ports.h"
 #include "dataplane/tcp/stack.h"
+#include "dataplane/worker/large_pages.h"
 #include "dataplane/worker/tcp_application.h"
 
 namespace steelyard::worker {
@@ -80,6 +81,9 @@ class TcpHost final : private tcp::StackOutput {
   // The worker that a packet's connection belongs to: by the local port of those that we open, else by the client.
   // For a packet that is_ours().
   [[nodiscard]] service::WorkerId owner_of(const packet::PacketView& view) const;
+  // These packets, at most a burst of 32, will be handed over next: their connections are asked for, so that the misses
+  // of the cache overlap. Others than TCP packets of kind l4 that is_ours() may be among them.
+  void expect(std::span<const packet::PacketView* const> burst) const;
   // A TCP packet that is_ours(), of kind l4; takes it. False: the checksum is wrong, and the packet is the caller's.
   [[nodiscard]] bool receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns);
   // An ICMP error about something that an address of ours has sent. True: it was about TCP that ends here.
@@ -142,6 +146,7 @@ class TcpHost final : private tcp::StackOutput {
   nic::MbufPool& headers_;
   nic::MbufPool& clones_;
   nic::MbufPool& payload_;
+  LargePages pages_;
   tcp::Memory memory_;
   std::optional<tcp::Stack> stack_;     // always there but in the destructor
   std::vector<tcp::LocalPorts> ports_;  // by address
