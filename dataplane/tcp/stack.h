@@ -15,6 +15,7 @@
 #include "dataplane/tcp/initial_numbers.h"
 #include "dataplane/tcp/lookup.h"
 #include "dataplane/tcp/syn_cookie.h"
+#include "dataplane/tcp/syn_shedding.h"
 #include "dataplane/tcp/syn_table.h"
 #include "dataplane/tcp/time_wait_table.h"
 #include "dataplane/tcp/timer_wheel.h"
@@ -40,7 +41,10 @@ struct StackLimits {
   std::size_t connections = 1'024;
   std::size_t half_open = 1'024;
   std::size_t time_wait = 1'024;
-  std::uint32_t answers_per_second = 100'000;  // SYN-ACKs and the like a listener, so that a flood is not reflected
+  // SYN-ACKs and the like a listener. More than a worker can send: below that the limit would keep out clients during a
+  // flood that the worker can answer, and an answer is no larger than its SYN. What is too much for the worker is shed
+  // (syn_shedding.h).
+  std::uint32_t answers_per_second = 10'000'000;
 };
 
 struct StackCounters {
@@ -54,6 +58,7 @@ struct StackCounters {
   std::uint64_t half_open_expired = 0;
   std::uint64_t dropped_full = 0;    // no room for another connection
   std::uint64_t dropped_rate = 0;    // a listener's answers
+  std::uint64_t dropped_behind = 0;  // SYNs that gave way to others (syn_shedding.h)
   std::uint64_t time_wait_recycled = 0;
 };
 
@@ -112,6 +117,18 @@ class Stack {
   // Asks the cache for what these segments will touch, at most `most_at_once` of them; for those who cannot hand over a
   // burst at once.
   void expect(std::span<const Expected> burst) const;
+  // Once a turn of the worker. `behind`: it has received as much as a turn takes.
+  void turn(bool behind) { shedding_.turn(behind); }
+  // To be asked about each SYN (without ACK) before anything is spent on it: false while the worker cannot keep up, and
+  // counted.
+  [[nodiscard]] bool admits_syn() {
+    if (shedding_.admit()) [[likely]] {
+      return true;
+    }
+    ++counters_.dropped_behind;
+    return false;
+  }
+  [[nodiscard]] bool sheds() const { return shedding_.active(); }
   // A report of a path MTU about a packet that we sent (connection.h).
   void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
   void on_timer(Time now);
@@ -209,6 +226,7 @@ class Stack {
   Memory& memory_;
   StackOutput& output_;
   SynCookies cookies_;
+  SynShedding shedding_;
   Lookup lookup_;
   Entries entries_;
   std::pmr::vector<std::uint32_t> free_;

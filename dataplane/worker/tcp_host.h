@@ -84,6 +84,10 @@ class TcpHost final : private tcp::StackOutput {
   // These packets, at most a burst of 32, will be handed over next: their connections are asked for, so that the misses
   // of the cache overlap. Others than TCP packets of kind l4 that is_ours() may be among them.
   void expect(std::span<const packet::PacketView* const> burst) const;
+  // Must this packet, a TCP one that is_ours(), give way because the worker cannot keep up? Asked before all else.
+  [[nodiscard]] bool must_give_way(const packet::PacketView& view) {
+    return (view.l4[13] & (tcp::flag::syn | tcp::flag::ack)) == tcp::flag::syn && !stack_->admits_syn();
+  }
   // A TCP packet that is_ours(), of kind l4; takes it. False: the checksum is wrong, and the packet is the caller's.
   [[nodiscard]] bool receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns);
   // An ICMP error about something that an address of ours has sent. True: it was about TCP that ends here.

@@ -30,6 +30,9 @@ void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view,
     note_of(packet).port = link;
     return hand_off(packet, owner, PacketNote::Purpose::yours);
   }
+  if (tcp_->must_give_way(view)) {
+    return drop(packet, packet::DropReason::worker_overloaded);
+  }
   if (!tcp_->receive(packet, view, now_ns_)) {
     return drop(packet, packet::DropReason::l4_checksum_bad);
   }
