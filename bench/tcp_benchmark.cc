@@ -11,11 +11,16 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <numeric>
+#include <random>
 #include <string>
 
 #include "bench/measure.h"
+#include "bench/tcp_echo.h"
+#include "bench/tcp_host_stand.h"
 #include "bench/tcp_stand.h"
 #include "dataplane/nic/eal.h"
+#include "dataplane/worker/large_pages.h"
 
 namespace steelyard::bench {
 namespace {
@@ -23,6 +28,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_a_pass = 131'072;
+constexpr std::size_t host_piece = 1'024;
 constexpr std::size_t most_pieces = 128;  // a pass
 constexpr std::size_t piece = 1'024;
 constexpr std::uint32_t payload = 1'448;
@@ -208,14 +214,94 @@ void connect_to_close(benchmark::State& state, std::size_t connections) {
   });
 }
 
+// From packet to packet.
+void host_acknowledgment(benchmark::State& state, std::size_t connections) {
+  TcpHostStand stand(connections);
+  run_passes(state, [&](Timer& timer) {
+    const auto drawn = stand.draw(host_piece * 16);
+    for (std::size_t at = 0; at < drawn.size(); at += host_piece) {
+      const auto part = std::span(drawn).subspan(at, std::min(host_piece, drawn.size() - at));
+      std::ranges::for_each(part, [&](std::uint32_t n) { stand.send(n, payload); });
+      stand.settle();
+      stand.advance(1'000'000);
+      std::vector<rte_mbuf*> packets;
+      for (const std::uint32_t n : part) {
+        packets.push_back(stand.packet(n, stand.peer().acknowledgment(n, stand.now_ms()), 0));
+      }
+      timer.add(0, part.size(), [&] { stand.receive(packets); });
+      check(stand.nodes() == 0, "not everything was acknowledged");
+      stand.settle();
+    }
+  });
+  check(stand.copied() == 0, "payload was copied");
+}
+
+void host_data(benchmark::State& state, std::size_t connections) {
+  TcpHostStand stand(connections);
+  const auto pass = [&](auto&& receive) {
+    const auto drawn = stand.draw(host_piece * 16);
+    for (std::size_t at = 0; at < drawn.size(); at += host_piece) {
+      const auto part = std::span(drawn).subspan(at, std::min(host_piece, drawn.size() - at));
+      stand.advance(10'000);
+      std::vector<rte_mbuf*> packets;
+      for (const std::uint32_t n : part) {
+        packets.push_back(stand.packet(n, stand.peer().data(n, {nullptr, 0, payload}, stand.now_ms()), payload));
+      }
+      const std::uint64_t had = stand.delivered();
+      receive(std::span(packets));
+      check(stand.delivered() - had == part.size() * payload, "not everything was delivered");
+      stand.settle();
+    }
+  };
+  run_passes(state, [&](Timer& timer) {
+    pass([&](std::span<rte_mbuf*> packets) { timer.add(0, packets.size(), [&] { stand.receive(packets); }); });
+  });
+  check(stand.copied() == 0, "payload was copied");
+}
+
+// A SYN by a forged source, answered from a slot of the table or by a cookie, or shed.
+void syn(benchmark::State& state, bool cookies) {
+  TcpStand stand(PeerRole::client, 1'000, 500'000);
+  std::uint32_t next = 1'000;
+  run_passes(state, [&](Timer& timer) {
+    std::vector<std::uint32_t> numbers(piece);
+    for (std::size_t round = 0; round < (cookies ? most_pieces : 16); ++round) {
+      for (std::uint32_t& n : numbers) {
+        n = next;
+        next = next + 1 == stand.peer().count() ? 1'000 : next + 1;
+      }
+      auto syns = stand.arrivals(numbers, [&](std::uint32_t n) { return stand.peer().syn(n, stand.now_ms()); });
+      timer.add(0, syns.size(), [&] { stand.receive(syns); });
+      stand.settle();
+      if (!cookies) {
+        for (int turn = 0; turn < 128; ++turn) {  // a SYN's slot is forgotten after 63 s
+          stand.run_timers();
+          stand.advance(1s);
+        }
+        stand.settle();
+      }
+    }
+  });
+  check((stand.stack().counters().cookies_sent != 0) == cookies, "the regime was another one");
+}
+
+// A million idle connections, and ten thousand of them that speak at once.
 void idle(benchmark::State& state, std::size_t connections) {
-  TcpStand stand(PeerRole::client, connections);
+  worker::LargePages pages;
+  TcpEcho echo(connections, &pages);
+  check(echo.stack().connections() == connections, "a connection could not be opened");
+  check(echo.nodes() == 0 && echo.buffers_held() == 0, "idle connections hold something");
+  std::vector<std::uint32_t> all(connections);
+  std::iota(all.begin(), all.end(), 0U);
+  std::ranges::shuffle(all, std::mt19937_64{1});
   for (auto step : state) {
     static_cast<void>(step);
+    const std::size_t exact = echo.exchange(std::span(all).first(TcpEcho::most_at_once));
+    check(exact == TcpEcho::most_at_once, "a connection has not got back what it said");
     state.SetIterationTime(1e-9);
   }
-  check(stand.memory().used() == 0 && stand.buffer().references() == 0, "idle connections hold something");
-  state.counters["flow_bytes"] = static_cast<double>(stand.bytes()) / static_cast<double>(connections);
+  check(echo.nodes() == 0 && echo.buffers_held() == 0, "something is held after the exchange");
+  state.counters["flow_bytes"] = echo.bytes_a_connection();
 }
 
 template <class Body>
@@ -240,11 +326,16 @@ void add_cases() {
     const auto bound = [connections](auto&& body) {
       return [body, connections](benchmark::State& state) { body(state, connections); };
     };
+    const std::string host_suffix = "/host/" + std::to_string(connections);
+    add_case("tcp_ack" + host_suffix, connections == 1'000 ? 501 : 21, bound(host_acknowledgment));
+    add_case("tcp_data" + host_suffix, connections == 1'000 ? 501 : 21, bound(host_data));
     add_case("tcp_ack" + suffix, passes, bound(acknowledgment));
     add_case("tcp_data" + suffix, passes, bound(data));
     add_case("tcp_accept" + suffix, connections == 1'000 ? 301 : 3, bound(accept_to_close));
     add_case("tcp_connect" + suffix, connections == 1'000 ? 301 : 3, bound(connect_to_close));
   }
+  add_case("tcp_syn/table", 1, [](benchmark::State& state) { syn(state, false); });
+  add_case("tcp_syn/cookie", 5, [](benchmark::State& state) { syn(state, true); });
   add_case("tcp_idle/stack/1000000", 1, [](benchmark::State& state) { idle(state, 1'000'000); });
 }
 

@@ -1,7 +1,5 @@
 #include "bench/tcp_stand.h"
 
-#include "bench/measure.h"
-
 namespace steelyard::bench {
 namespace {
 
@@ -18,14 +16,12 @@ constexpr tcp::StackSecrets secrets{
 
 TcpStand::TcpStand(PeerRole role, std::size_t connections, std::size_t spare)
     : peer_(role, connections + spare),
-      memory_(nodes, CountedBuffer::operations()),
-      bytes_before_(allocated()),
-      stack_({.connections = connections,
+      memory_(nodes, CountedBuffer::operations(), &pages_),
+      stack_({.connections = connections + 1,  // a SYN is answered while there is room for another one
               .half_open = half_open,
               .time_wait = time_wait,
               .answers_per_second = 0xffffffffU},
-             secrets, memory_, *this, now_),
-      bytes_(allocated() - bytes_before_),
+             secrets, memory_, *this, now_, &counted_),
       ids_(connections + spare),
       order_(connections),
       role_(role) {

@@ -14,6 +14,7 @@
 
 #include "bench/tcp_peer.h"
 #include "dataplane/tcp/stack.h"
+#include "dataplane/worker/large_pages.h"
 
 namespace steelyard::bench {
 
@@ -51,7 +52,7 @@ class TcpStand final : private tcp::StackOutput {
   [[nodiscard]] CountedBuffer& buffer() { return buffer_; }
   [[nodiscard]] tcp::Time now() const { return now_; }
   [[nodiscard]] std::uint32_t now_ms() const { return tcp::milliseconds_of(now_); }
-  [[nodiscard]] std::size_t bytes() const { return bytes_; }  // of the stack's memory, without nodes
+  [[nodiscard]] std::size_t bytes() const { return counted_.bytes; }  // of the stack's memory, without nodes
   void advance(tcp::Duration by) { now_ += by; }
 
   // What follows is what may be timed; nothing of it allocates.
@@ -112,11 +113,28 @@ class TcpStand final : private tcp::StackOutput {
   tcp::Time now_{std::chrono::seconds{1'000}};
   TcpPeer peer_;
   CountedBuffer buffer_;
+  // Counts what the stack takes.
+  class Counted final : public std::pmr::memory_resource {
+   public:
+    std::size_t bytes = 0;
+
+   private:
+    void* do_allocate(std::size_t size, std::size_t alignment) override {
+      bytes += size;
+      return pages_.allocate(size, alignment);
+    }
+    void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
+      pages_.deallocate(memory, size, alignment);
+    }
+    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+    worker::LargePages pages_;
+  };
+
   tcp::Settings settings_;
+  worker::LargePages pages_;
+  Counted counted_;
   tcp::Memory memory_;
-  std::uint64_t bytes_before_;
   tcp::Stack stack_;
-  std::size_t bytes_;
   std::vector<tcp::ConnectionId> ids_;
   std::vector<std::uint32_t> order_;
   std::vector<TcpPeer::Heard> sent_;
