@@ -259,7 +259,7 @@ void host_data(benchmark::State& state, std::size_t connections) {
   check(stand.copied() == 0, "payload was copied");
 }
 
-// A SYN by a forged source, answered from a slot of the table or by a cookie, or shed.
+// A SYN by a forged source, answered from a slot of the table or by a cookie.
 void syn(benchmark::State& state, bool cookies) {
   TcpStand stand(PeerRole::client, 1'000, 500'000);
   std::uint32_t next = 1'000;

@@ -1,8 +1,8 @@
 // A SYN flood on the port that clients use, from the clients' own addresses: at four fifths of what a worker can answer
 // nobody notices, beyond it SYNs give way and what is established goes on. The worker is a model with a clock of its
 // own: a receive queue of 1,024 segments, bursts of 32, and a price for each segment, so that the outcome is the same
-// on every machine. Prices are in the proportion that bench/tcp_benchmark measures (tcp_syn): a SYN that is shed costs
-// less than a third of one that is answered.
+// on every machine. The prices are assumed: a SYN that is shed, which is parsed and nothing more, costs three tenths of
+// one that is answered. bench/tcp_benchmark (tcp_syn) measures the latter.
 #include <gtest/gtest.h>
 
 #include <array>
