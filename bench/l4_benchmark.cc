@@ -8,7 +8,6 @@
 // Goals (`nat`, IPv4, established): <= 10 times the floor at a thousand flows, <= 6 times at a million and at ten
 // million, <= 150 ns at ten million with 2 MiB pages; a new flow <= 600 ns; no allocation.
 #include <benchmark/benchmark.h>
-#include <jemalloc/jemalloc.h>
 
 #include <cstdio>
 #include <exception>
@@ -18,6 +17,7 @@
 #include <string_view>
 
 #include "bench/l4_stand.h"
+#include "bench/measure.h"
 
 namespace steelyard::bench {
 namespace {
@@ -29,42 +29,6 @@ constexpr std::int64_t new_flow_passes = 15;
 // 4 KiB pages are all taken at start: the largest table, the packets, and what DPDK wants.
 constexpr std::uint32_t small_pages_mib = 2'600;
 constexpr std::uint32_t hugepages_mib = 512;
-
-// The time of every pass, in TSC cycles a packet.
-class Passes {
- public:
-  explicit Passes(std::size_t expected) { cycles_.reserve(expected); }
-  void add(std::uint64_t cycles, std::size_t packets) {
-    cycles_.push_back(static_cast<double>(cycles) / static_cast<double>(packets));
-  }
-  [[nodiscard]] double median() {
-    std::ranges::sort(cycles_);
-    return cycles_[cycles_.size() / 2];
-  }
-  [[nodiscard]] double best() const { return *std::ranges::min_element(cycles_); }
-
- private:
-  std::vector<double> cycles_;
-};
-
-double to_ns(double cycles) {
-  return cycles * 1e9 / static_cast<double>(rte_get_tsc_hz());
-}
-
-// Bytes that this thread has ever allocated.
-std::uint64_t allocated() {
-  std::uint64_t bytes = 0;
-  std::size_t size = sizeof bytes;
-  mallctl("thread.allocated", &bytes, &size, nullptr, 0);
-  return bytes;
-}
-
-template <class Body>
-std::uint64_t timed(Body&& body) {
-  const std::uint64_t begun = rte_rdtsc_precise();
-  body();
-  return rte_rdtsc_precise() - begun;
-}
 
 // Alternates the floor and the worker over the same packets; `write(packet, place)` fills in the headers before each.
 template <class Family, class Write>

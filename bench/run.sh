@@ -59,7 +59,7 @@ build_release() {
 }
 
 micro() {
-  build_release l4_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark
+  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark
   surroundings
   local tables=() hugepages
   hugepages=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
@@ -83,6 +83,7 @@ micro() {
     echo "no 1,100 free hugepages: only 4 KiB pages are measured (echo 1200 > /proc/sys/vm/nr_hugepages)"
   fi
   one "4 KiB" l4_benchmark --pages=4k --benchmark_filter="$filter"
+  one "" tcp_benchmark --benchmark_filter="$filter"
   one "" schedule_benchmark --benchmark_filter="$filter"
   one "" healthcheck_benchmark --benchmark_filter="$filter"
   one "" access_control_benchmark --benchmark_filter="$filter"

@@ -20,6 +20,10 @@ GOALS = [
     (r"^pick/wrr/100$", "ns", 60.0),
     (r"^pick/wrr/10000$", "ns", 200.0),
     (r"^build_table/1000$", "ns", 2e6),
+    (r"^tcp_ack/", "cycles", 250.0),
+    (r"^tcp_data/", "cycles", 400.0),
+    (r"^tcp_(accept|connect)/", "ns", 1e9 / 300_000),  # connections a second and core
+    (r"^tcp_idle/", "bytes", 512.0),
 ]
 UNITS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
@@ -67,7 +71,8 @@ def main():
             if mode == "nat":
                 nat[label, kind, rest] = nanoseconds
             beside = nat.get((label, kind, rest))
-            values = {"ns": nanoseconds, "ratio": case.get("ratio"), "of nat": beside and nanoseconds / beside}
+            values = {"ns": nanoseconds, "ratio": case.get("ratio"), "of nat": beside and nanoseconds / beside,
+                      "cycles": case.get("cycles"), "bytes": case.get("flow_bytes")}
             goal, met = judge(name, values, label == "4 KiB")
             missed += not met
             print(f"{name:<40} {label or '-':<6} {nanoseconds:>10.1f} {number(case.get('best_ns'), 1):>9} "

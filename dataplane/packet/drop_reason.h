@@ -62,6 +62,7 @@ enum class DropReason : std::uint8_t {
   // Rates and queues.
   bandwidth_exceeded,  // more for clients than the listener's `bandwidth`
   answer_rate_limited,
+  worker_overloaded,  // a SYN to TCP that ends here, while the worker could not keep up
   no_buffer,
   handoff_ring_full,
   tx_ring_full,
@@ -123,6 +124,7 @@ inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason:
                                                              "frame_exceeds_mtu",
                                                              "bandwidth_exceeded",
                                                              "answer_rate_limited",
+                                                             "worker_overloaded",
                                                              "no_buffer",
                                                              "handoff_ring_full",
                                                              "tx_ring_full",

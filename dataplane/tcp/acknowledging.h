@@ -18,9 +18,9 @@ class Acknowledging {
   void data_received(std::uint32_t octets, std::uint16_t announced, Duration delay, Time now) {
     // What a full segment is the peer decides (path, options): the largest seen. Segments that were joined before they
     // came here are several.
-    full_ = std::max(full_, std::min<std::uint32_t>(octets, announced));
+    full_ = std::max(full_, static_cast<std::uint16_t>(std::min<std::uint32_t>(octets, announced)));
     pending_ += octets;
-    if (pending_ >= 2 * full_) {
+    if (pending_ >= 2U * full_) {
       now_ = true;
     } else if (deadline_ == never) {
       deadline_ = now + delay;
@@ -39,9 +39,9 @@ class Acknowledging {
  private:
   Time deadline_ = never;
   std::uint32_t pending_ = 0;  // octets not acknowledged yet
-  std::uint32_t full_ = 536;   // RFC 9293 section 3.7.1: what any peer may send
+  std::uint16_t full_ = 536;   // RFC 9293 section 3.7.1: what any peer may send
   bool now_ = false;
 };
-static_assert(sizeof(Acknowledging) == 24);
+static_assert(sizeof(Acknowledging) == 16);
 
 }  // namespace steelyard::tcp

@@ -282,11 +282,14 @@ void Connection::adjust_window(const Context& context, const Progress& progress)
     }
     return;
   }
+  if (progress.acknowledged == 0) {
+    return;
+  }
   // RFC 9438 sections 4.2 and 5.8: a window that was not used has proven nothing, and its time does not count.
   const std::uint32_t used = cubic_.in_slow_start() ? 2 * progress.flight_before : progress.flight_before + room;
-  if (progress.acknowledged != 0 && used >= cubic_.window()) {
+  if (used >= cubic_.window()) {
     cubic_.acknowledged(progress.acknowledged, room, trip_.smoothed(), context.now);
-  } else if (progress.acknowledged != 0) {
+  } else {
     cubic_.pause(progress.since_before);
   }
 }

@@ -229,7 +229,7 @@ class Connection {
   [[nodiscard]] Sequence send_edge() const { return send_unacknowledged_ + send_window_; }
   [[nodiscard]] std::uint32_t timestamp(Time now) const { return milliseconds_of(now) + timestamp_offset_; }
 
-  // --- what every segment touches: below 256 octets ------------------------------------------------------------
+  // --- what every segment touches: with the 72 octets of an entry of the stack four cache lines ------------------
   State state_ = State::closed;
   Phase phase_ = Phase::open;
   LossTimer loss_timer_ = LossTimer::off;
@@ -256,38 +256,40 @@ class Connection {
   Sequence last_acknowledged_;  // Last.ACK.sent (RFC 7323 section 4.3)
   Sequence sample_from_;        // the next sample of the round trip is of what begins here or behind
   ReceiveWindow receive_;
-  Reassembly reassembly_;
+  std::uint16_t headers_ = 40;
+  std::uint8_t keepalive_sent_ = 0;
+  bool probe_outstanding_ = false;  // a tail loss probe is not judged yet
   Acknowledging acknowledging_;
   SendQueue queue_;
-  RoundTrip trip_;
   Time loss_deadline_ = never;
-  Time sent_at_{};   // the last transmission of data
-  Time heard_at_{};  // the last acceptable segment
+  Time idle_deadline_ = never;  // keepalive or FIN_WAIT_2
+  Time reordering_at_ = never;  // when RACK looks again
+  Time heard_at_{};             // the last acceptable segment
+  Time peer_timestamp_at_{};    // when TS.Recent was taken (24 days, RFC 7323 section 5.5)
+  Reassembly reassembly_;
+
+  // --- what sending and its acknowledgments touch as well: two more lines ----------------------------------------
+  Time sent_at_{};      // the last transmission of data
+  Time timer_base_{};   // what the retransmission timer counts from
+  Time progress_at_{};  // when the peer last acknowledged something new, or there was nothing to
+  RoundTrip trip_;
+  bool probe_was_repetition_ = false;  // TLP.is_retrans
+  Rack rack_;
   Cubic cubic_;
 
   // --- what only losses and rare events touch ------------------------------------------------------------------
-  Rack rack_;
   RateReduction reduction_;
   Undo undo_;
   Sequence recovery_end_;            // recovery lasts until this is acknowledged (RFC 6582's "recover")
   Sequence probe_end_;               // TLP.end_seq, when probe_outstanding_
-  Time timer_base_{};                // what the retransmission timer counts from
-  Time progress_at_{};               // when the peer last acknowledged something new, or there was nothing to
-  Time reordering_at_ = never;       // when RACK looks again
-  Time idle_deadline_ = never;       // keepalive or FIN_WAIT_2
-  Time peer_timestamp_at_{};         // when TS.Recent was taken (24 days, RFC 7323 section 5.5)
   SackBlock duplicate_;              // D-SACK (RFC 2883)
   Sequence fin_at_;                  // the number of the peer's FIN
   Sequence initial_;                 // ISS
   Sequence peer_initial_;            // IRS
   std::uint32_t retransmitted_ = 0;  // segments
-  std::uint16_t headers_ = 40;
   std::uint16_t minimum_mtu_ = 576;
   std::uint16_t default_segment_size_ = 536;
-  std::uint8_t keepalive_sent_ = 0;
   Cause cause_ = Cause::finished;
-  bool probe_outstanding_ = false;     // a tail loss probe is not judged yet
-  bool probe_was_repetition_ = false;  // TLP.is_retrans
   bool measured_since_probe_ = false;  // the round trip, since the last tail loss probe or the beginning
   std::uint8_t syn_repetitions_ = 0;
   ChallengeLimit challenges_;
@@ -297,9 +299,9 @@ class Connection {
 };
 
 constexpr std::size_t Connection::hot_size() {
-  return __builtin_offsetof(Connection, rack_);
+  return __builtin_offsetof(Connection, sent_at_);
 }
-static_assert(Connection::hot_size() <= 256);
-static_assert(sizeof(Connection) <= 448, "an entry of the stack adds endpoints and links to it");
+static_assert(Connection::hot_size() <= 192);
+static_assert(sizeof(Connection) <= 408, "an entry of the stack adds 72 octets to it");
 
 }  // namespace steelyard::tcp

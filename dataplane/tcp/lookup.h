@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 #include "dataplane/packet/hash.h"
@@ -22,10 +23,23 @@ class Lookup {
   static constexpr std::uint32_t none = 0xffffffffU;
 
   // For at most `entries`: eight of ten slots used.
-  explicit Lookup(std::size_t entries) : buckets_(entries / 8 + 1) {}
+  explicit Lookup(std::size_t entries, std::pmr::memory_resource* resource = std::pmr::get_default_resource())
+      : buckets_(entries / 8 + 1, resource) {}
 
   // Where a search begins, to be prefetched.
   [[nodiscard]] const void* line(std::uint64_t hash) const { return &buckets_[home(hash)]; }
+
+  // What find() will look at first, to be prefetched: of the first bucket only, and by its tag alone. `none` when there
+  // is nothing.
+  [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
+    const Bucket& bucket = buckets_[home(hash)];
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+      if (bucket.tags[slot] == tag(hash)) {
+        return bucket.values[slot];
+      }
+    }
+    return none;
+  }
 
   // The value for which `match(value)` is true.
   template <class Match>
@@ -100,7 +114,7 @@ class Lookup {
     return low == 0 ? std::uint16_t{1} : low;
   }
 
-  std::vector<Bucket> buckets_;
+  std::pmr::vector<Bucket> buckets_;
   std::size_t used_ = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 #include "dataplane/packet/sequence.h"
@@ -47,7 +48,9 @@ static_assert(sizeof(Node) == 48);
 
 class Memory {
  public:
-  Memory(std::size_t nodes, BufferOperations buffers) : nodes_(nodes), buffers_(buffers) {
+  Memory(std::size_t nodes, BufferOperations buffers,
+         std::pmr::memory_resource* resource = std::pmr::get_default_resource())
+      : nodes_(nodes, resource), buffers_(buffers) {
     for (std::size_t index = nodes; index-- > 0;) {
       nodes_[index].next = free_;
       free_ = static_cast<NodeIndex>(index);
@@ -104,7 +107,7 @@ class Memory {
     --used_;
   }
 
-  std::vector<Node> nodes_;
+  std::pmr::vector<Node> nodes_;
   NodeIndex free_ = no_node;
   std::size_t used_ = 0;
   BufferOperations buffers_;

@@ -143,7 +143,9 @@ void Connection::transmit_run(const Context& context, const Run& run) {
   queue_.mark_sent(context.memory, run, context.now);
   send_next_ = packet::later_of(send_next_, run.end());
   sent_at_ = context.now;
-  retransmitted_ += repetition ? 1U : 0U;
+  if (repetition) {
+    ++retransmitted_;
+  }
   if (phase_ == Phase::recovery) {
     reduction_.sent(run.length);
   }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 namespace steelyard::tcp {
@@ -20,7 +21,7 @@ struct SlotQueue {
 template <class Slot>
 class Slots {
  public:
-  explicit Slots(std::size_t count) : slots_(count) {
+  Slots(std::size_t count, std::pmr::memory_resource* resource) : slots_(count, resource) {
     for (std::size_t index = count; index-- > 0;) {
       slots_[index].next = free_;
       free_ = static_cast<SlotIndex>(index);
@@ -68,7 +69,7 @@ class Slots {
     (slot.next == no_slot ? queue.last : slots_[slot.next].previous) = slot.previous;
   }
 
-  std::vector<Slot> slots_;
+  std::pmr::vector<Slot> slots_;
   SlotIndex free_ = no_slot;
   std::size_t used_ = 0;
 };

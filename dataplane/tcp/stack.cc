@@ -1,6 +1,7 @@
 #include "dataplane/tcp/stack.h"
 
 #include <algorithm>
+#include <array>
 
 namespace steelyard::tcp {
 
@@ -35,16 +36,18 @@ class Stack::ConnectionOutput final : public Output {
   bool over_ = false;
 };
 
-Stack::Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now)
+Stack::Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now,
+             std::pmr::memory_resource* resource)
     : limits_(limits),
       secrets_(secrets),
       memory_(memory),
       output_(output),
       cookies_(secrets.cookies),
-      lookup_(limits.connections + limits.half_open + limits.time_wait),
-      entries_{std::vector<Entry>(limits.connections)},
-      half_open_(limits.half_open),
-      time_wait_(limits.time_wait),
+      lookup_(limits.connections + limits.half_open + limits.time_wait, resource),
+      entries_{std::pmr::vector<Entry>(limits.connections, resource)},
+      free_(resource),
+      half_open_(limits.half_open, resource),
+      time_wait_(limits.time_wait, resource),
       wheel_(entries_, now),
       by_port_(65'536, no_listener) {
   free_.reserve(limits.connections);
@@ -211,8 +214,53 @@ ConnectionId Stack::connect(const Endpoints& endpoints, const Settings& settings
 }
 
 void Stack::on_segment(const Endpoints& endpoints, const Segment& segment, Time now) {
+  on_segment(endpoints, segment, hash_of(endpoints), now);
+}
+
+// Of the entry that a segment may belong to, what every segment touches.
+void Stack::prefetch(std::uint64_t hash, bool has_payload) const {
+  const std::uint32_t value = lookup_.candidate(hash);
+  if (value == Lookup::none || static_cast<Kind>(value & kind_mask) != Kind::connection) {
+    return;
+  }
+  constexpr std::uintptr_t cache_line = 64;
+  const auto begin = reinterpret_cast<std::uintptr_t>(&entries_.all[value]);
+  const std::uintptr_t end = begin + (has_payload ? touched_by_data : touched_by_acknowledgment);
+  for (std::uintptr_t line = begin / cache_line * cache_line; line < end; line += cache_line) {
+    __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
+  }
+}
+
+void Stack::expect(std::span<const Expected> burst) const {
+  std::array<std::uint64_t, most_at_once> hashes;
+  for (std::size_t place = 0; place < burst.size(); ++place) {
+    hashes[place] = hash_of(burst[place].endpoints);
+    __builtin_prefetch(lookup_.line(hashes[place]));
+  }
+  for (std::size_t place = 0; place < burst.size(); ++place) {
+    prefetch(hashes[place], burst[place].has_payload);
+  }
+}
+
+void Stack::on_segments(std::span<const Arrival> burst, Time now) {
+  std::array<std::uint64_t, most_at_once> hashes;
+  for (; !burst.empty(); burst = burst.subspan(std::min(burst.size(), most_at_once))) {
+    const std::span<const Arrival> part = burst.first(std::min(burst.size(), most_at_once));
+    for (std::size_t place = 0; place < part.size(); ++place) {
+      hashes[place] = hash_of(part[place].endpoints);
+      __builtin_prefetch(lookup_.line(hashes[place]));
+    }
+    for (std::size_t place = 0; place < part.size(); ++place) {
+      prefetch(hashes[place], part[place].segment.payload.length != 0);
+    }
+    for (std::size_t place = 0; place < part.size(); ++place) {
+      on_segment(part[place].endpoints, part[place].segment, hashes[place], now);
+    }
+  }
+}
+
+void Stack::on_segment(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now) {
   ++counters_.segments;
-  const std::uint64_t hash = hash_of(endpoints);
   const std::uint32_t found = find(hash, endpoints);
   if (found != Lookup::none && static_cast<Kind>(found & kind_mask) == Kind::connection) {
     with_connection(found, now,

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "dataplane/tcp/initial_numbers.h"
 #include "dataplane/tcp/lookup.h"
 #include "dataplane/tcp/syn_cookie.h"
+#include "dataplane/tcp/syn_shedding.h"
 #include "dataplane/tcp/syn_table.h"
 #include "dataplane/tcp/time_wait_table.h"
 #include "dataplane/tcp/timer_wheel.h"
@@ -39,7 +41,10 @@ struct StackLimits {
   std::size_t connections = 1'024;
   std::size_t half_open = 1'024;
   std::size_t time_wait = 1'024;
-  std::uint32_t answers_per_second = 100'000;  // SYN-ACKs and the like a listener, so that a flood is not reflected
+  // SYN-ACKs and the like a listener. More than a worker can send: below that the limit would keep out clients during a
+  // flood that the worker can answer, and an answer is no larger than its SYN. What is too much for the worker is shed
+  // (syn_shedding.h).
+  std::uint32_t answers_per_second = 10'000'000;
 };
 
 struct StackCounters {
@@ -51,8 +56,9 @@ struct StackCounters {
   std::uint64_t cookies_accepted = 0;
   std::uint64_t cookies_rejected = 0;
   std::uint64_t half_open_expired = 0;
-  std::uint64_t dropped_full = 0;  // no room for another connection
-  std::uint64_t dropped_rate = 0;  // a listener's answers
+  std::uint64_t dropped_full = 0;    // no room for another connection
+  std::uint64_t dropped_rate = 0;    // a listener's answers
+  std::uint64_t dropped_behind = 0;  // SYNs that gave way to others (syn_shedding.h)
   std::uint64_t time_wait_recycled = 0;
   std::uint64_t syns_refused = 0;  // for want of buffers (pressure.h)
   std::uint64_t relieved = 0;      // connections that were reset, as the largest holders
@@ -73,10 +79,25 @@ class StackOutput {
   ~StackOutput() = default;
 };
 
+// A segment that has come, and whose it is.
+struct Arrival {
+  Endpoints endpoints;
+  Segment segment;
+};
+// What of a segment is known before it is read.
+struct Expected {
+  Endpoints endpoints;
+  bool has_payload = false;
+};
+
 class Stack {
  public:
-  // `memory` and `output` outlive the stack.
-  Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now);
+  // Segments whose cache misses overlap: a worker's burst. Their connections' lines fit the first-level cache.
+  static constexpr std::size_t most_at_once = 32;
+
+  // `memory`, `output` and `resource`, from which all tables are allocated at once, outlive the stack.
+  Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& memory, StackOutput& output, Time now,
+        std::pmr::memory_resource* resource = std::pmr::get_default_resource());
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
   ~Stack();
@@ -93,6 +114,23 @@ class Stack {
 
   // A segment whose checksum is right; its payload's reference is taken over.
   void on_segment(const Endpoints& endpoints, const Segment& segment, Time now);
+  // Several that have come at once, in their order: as on_segment(), with the cache misses of all of them overlapping.
+  void on_segments(std::span<const Arrival> burst, Time now);
+  // Asks the cache for what these segments will touch, at most `most_at_once` of them; for those who cannot hand over a
+  // burst at once.
+  void expect(std::span<const Expected> burst) const;
+  // Once a turn of the worker. `behind`: it has received as much as a turn takes.
+  void turn(bool behind) { shedding_.turn(behind); }
+  // To be asked about each SYN (without ACK) before anything is spent on it: false while the worker cannot keep up, and
+  // counted.
+  [[nodiscard]] bool admits_syn() {
+    if (shedding_.admit()) [[likely]] {
+      return true;
+    }
+    ++counters_.dropped_behind;
+    return false;
+  }
+  [[nodiscard]] bool sheds() const { return shedding_.active(); }
   // A report of a path MTU about a packet that we sent (connection.h).
   void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
   // Any other ICMP error about a packet that we sent. Those about half-open connections mean nothing: their SYN-ACKs
@@ -126,18 +164,22 @@ class Stack {
   [[nodiscard]] std::size_t timers() const { return wheel_.count(); }
 
  private:
-  struct Entry {
-    Connection connection;
+  // 256 octets that every segment touches, 128 more for what acknowledges data, the rest is cold. Halves of cache lines:
+  // whole ones would make it 512.
+  struct alignas(32) Entry {
     Endpoints endpoints;
-    const Settings* settings = nullptr;
-    TimerLinks links;
     std::uint32_t generation = 0;
     bool live = false;
+    const Settings* settings = nullptr;
+    TimerLinks links;
+    Connection connection;
   };
-  static_assert(sizeof(Entry) <= 512);
+  static_assert(sizeof(Entry) == 480);
+  static constexpr std::size_t touched_by_data = 256;
+  static constexpr std::size_t touched_by_acknowledgment = 384;
 
   struct Entries {
-    std::vector<Entry> all;
+    std::pmr::vector<Entry> all;
     [[nodiscard]] TimerLinks& links(std::uint32_t index) { return all[index].links; }
   };
 
@@ -158,6 +200,8 @@ class Stack {
 
   [[nodiscard]] std::uint64_t hash_of(const Endpoints& endpoints) const { return hash(secrets_.lookup, endpoints); }
   [[nodiscard]] std::uint32_t find(std::uint64_t hash, const Endpoints& endpoints) const;
+  void on_segment(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
+  void prefetch(std::uint64_t hash, bool has_payload) const;
   [[nodiscard]] ListenerIndex listener_of(const Endpoints& endpoints) const;
   [[nodiscard]] Entry* entry_of(ConnectionId id);
   template <class Call>
@@ -193,9 +237,10 @@ class Stack {
   Memory& memory_;
   StackOutput& output_;
   SynCookies cookies_;
+  SynShedding shedding_;
   Lookup lookup_;
   Entries entries_;
-  std::vector<std::uint32_t> free_;
+  std::pmr::vector<std::uint32_t> free_;
   std::size_t live_ = 0;
   std::uint32_t relieved_at_ = 0;  // where relieve() goes on
   SynTable half_open_;

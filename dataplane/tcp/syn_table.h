@@ -49,10 +49,13 @@ static_assert(sizeof(SynSlot) == 64);
 
 class SynTable {
  public:
+  // A SYN-ACK costs less than a microsecond: a fifth of the millisecond that a turn may take.
+  static constexpr std::size_t most_at_once = 256;
   static constexpr unsigned most_repetitions = 5;  // waits of 1, 2, 4, 8, 16 and 32 s: 63 s in all
   static constexpr std::uint32_t first_wait_ms = 1'000;
 
-  explicit SynTable(std::size_t capacity) : slots_(capacity) {}
+  explicit SynTable(std::size_t capacity, std::pmr::memory_resource* resource = std::pmr::get_default_resource())
+      : slots_(capacity, resource) {}
 
   [[nodiscard]] std::size_t used() const { return slots_.used(); }
   [[nodiscard]] std::size_t capacity() const { return slots_.capacity(); }
@@ -100,13 +103,17 @@ class SynTable {
   }
 
   // For what is due at `now`: `repeat(slot)`, or, after the last repetition, `expire(index)`, whose slot is freed then.
+  // For a few hundred at most: a flood fills the table within milliseconds, and all of it is due together a second
+  // later. The rest stays due.
   template <class Repeat, class Expire>
   void on_timer(Time now, Repeat&& repeat, Expire&& expire) {
+    std::size_t left = most_at_once;
     for (unsigned repetitions = most_repetitions + 1; repetitions-- > 0;) {
       SlotQueue& queue = queues_[repetitions];
-      while (queue.first != no_slot &&
+      while (queue.first != no_slot && left != 0 &&
              static_cast<std::int32_t>(slots_[queue.first].due_ms - milliseconds_of(now)) <= 0) {
         const SlotIndex index = queue.first;
+        --left;
         if (repetitions == most_repetitions) {
           expire(index);
           slots_.free(queue, index);

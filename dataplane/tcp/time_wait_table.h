@@ -45,7 +45,8 @@ class TimeWaitTable {
   // 2 MSL with an MSL of 30 s, as all common stacks have it.
   static constexpr std::uint32_t lifetime_ms = 60'000;
 
-  explicit TimeWaitTable(std::size_t capacity) : slots_(capacity) {}
+  explicit TimeWaitTable(std::size_t capacity, std::pmr::memory_resource* resource = std::pmr::get_default_resource())
+      : slots_(capacity, resource) {}
 
   [[nodiscard]] std::size_t used() const { return slots_.used(); }
   [[nodiscard]] bool full() const { return slots_.used() == slots_.capacity(); }

@@ -233,6 +233,9 @@ void Worker::finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link) {
 template <Worker::Mix mix>
 void Worker::look_up_and_forward(std::span<rte_mbuf*> packets, std::uint16_t link) {
   look_up<mix>(std::span(pending_).first(packets.size()));
+  if (tcp_ != nullptr) [[unlikely]] {
+    expect_terminated(std::span(pending_).first(packets.size()));
+  }
   std::uint64_t forwarded = 0;
   for (std::size_t place = 0; place < packets.size(); ++place) {
     packet::PacketView& view = pending_[place].view;

@@ -95,11 +95,13 @@ std::size_t Worker::turn() {
   adopt_snapshot();
   std::size_t handled = 0;
   std::size_t work = 0;  // beside packets
+  bool behind = false;   // more may be waiting than this turn has taken
   std::array<rte_mbuf*, burst_size> burst;
   for (std::size_t place = 0; place < links_.size(); ++place) {
     const auto link = static_cast<std::uint16_t>(place);
     if (links_[link].has_queue) {
       const std::uint16_t count = links_[link].port->receive(id_.value, burst);
+      behind = behind || count == burst.size();
       if (count != 0) {
         packets_.received.add(count);
         if (links_[link].vlans.empty()) [[likely]] {
@@ -116,6 +118,7 @@ std::size_t Worker::turn() {
   }
   handled += receive_handed(burst);
   if (tcp_ != nullptr) {
+    tcp_->stack().turn(behind);
     work += tcp_->turn(now_ns_);
   }
   stages_.enter(Stage::timers);

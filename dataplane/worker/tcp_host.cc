@@ -52,9 +52,9 @@ TcpHost::TcpHost(const TcpHostSetup& setup, TcpHostOutput& output, std::uint64_t
       headers_(*setup.headers),
       clones_(*setup.clones),
       payload_(*setup.payload),
-      memory_(setup.queue_nodes, operations),
+      memory_(setup.queue_nodes, operations, &pages_),
       stack_(std::in_place, setup.limits, setup.secrets, memory_, static_cast<tcp::StackOutput&>(*this),
-             time_of(now_ns)),
+             time_of(now_ns), &pages_),
       port_of_(setup.limits.connections) {
   // Worker w has the ports that leave w over.
   const std::uint32_t ahead = (worker_.value + workers_ - port_range_.first % workers_) % workers_;
@@ -88,6 +88,17 @@ void TcpHost::release(const tcp::Slice& slice) {
   rte_mbuf* packet = packet_of(slice.buffer);
   // Of indirect buffers that point here some may be in a transmit ring still, and be freed by another thread.
   rte_pktmbuf_free_seg(packet);
+}
+
+void TcpHost::expect(std::span<const packet::PacketView* const> burst) const {
+  std::array<tcp::Expected, tcp::Stack::most_at_once> expected;
+  std::size_t count = 0;
+  for (const packet::PacketView* view : burst) {
+    if (view->kind == packet::PacketKind::l4 && view->protocol == packet::protocol_tcp) {
+      expected[count++] = {tcp::endpoints_of(*view), view->tcp_payload != 0};
+    }
+  }
+  stack_->expect(std::span(expected).first(count));
 }
 
 bool TcpHost::receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns) {

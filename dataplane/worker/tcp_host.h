@@ -25,6 +25,7 @@
 #include "dataplane/tcp/local_ports.h"
 #include "dataplane/tcp/slice_queue.h"
 #include "dataplane/tcp/stack.h"
+#include "dataplane/worker/large_pages.h"
 #include "dataplane/worker/tcp_application.h"
 
 namespace steelyard::worker {
@@ -83,6 +84,13 @@ class TcpHost final : private tcp::StackOutput {
   [[nodiscard]] bool is_ours(const service::Address& address) const { return addresses_.contains(address); }
   // The worker that a connection belongs to: by the local port of those that we open, else by the client.
   [[nodiscard]] service::WorkerId owner_of(const tcp::Endpoints& endpoints) const;
+  // These packets, at most a burst of 32, will be handed over next: their connections are asked for, so that the misses
+  // of the cache overlap. Others than TCP packets of kind l4 that is_ours() may be among them.
+  void expect(std::span<const packet::PacketView* const> burst) const;
+  // Must this packet, a TCP one that is_ours(), give way because the worker cannot keep up? Asked before all else.
+  [[nodiscard]] bool must_give_way(const packet::PacketView& view) {
+    return (view.l4[13] & (tcp::flag::syn | tcp::flag::ack)) == tcp::flag::syn && !stack_->admits_syn();
+  }
   // A TCP packet that is_ours(), of kind l4; takes it. False: the checksum is wrong, and the packet is the caller's.
   [[nodiscard]] bool receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns);
   // The segment of ours that an ICMP error is about, as the error quotes it; nothing: no TCP that ends here.
@@ -169,6 +177,7 @@ class TcpHost final : private tcp::StackOutput {
   nic::MbufPool& headers_;
   nic::MbufPool& clones_;
   nic::MbufPool& payload_;
+  LargePages pages_;
   tcp::Memory memory_;
   std::optional<tcp::Stack> stack_;     // always there but in the destructor
   std::vector<tcp::LocalPorts> ports_;  // by address

@@ -3,11 +3,36 @@
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
+namespace {
+
+service::Address destination_of(const packet::PacketView& view) {
+  return view.is_v6 ? service::Address::from_v6(view.destination<packet::Ipv6>().bytes())
+                    : service::Address::from_v4(view.destination<packet::Ipv4>().bytes());
+}
+
+}  // namespace
+
+void Worker::expect_terminated(std::span<const Pending> burst) const {
+  std::array<const packet::PacketView*, burst_size> views;
+  std::size_t count = 0;
+  for (const Pending& pending : burst) {
+    const packet::PacketView& view = pending.view;
+    if (view.kind == packet::PacketKind::l4 && is_terminated(view, destination_of(view))) {
+      views[count++] = &view;
+    }
+  }
+  if (count > 1) {
+    tcp_->expect(std::span(views).first(count));
+  }
+}
 
 void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
   if (const service::WorkerId owner = tcp_->owner_of(tcp::endpoints_of(view)); owner != id_) {
     note_of(packet).port = link;
     return hand_off(packet, owner, PacketNote::Purpose::yours);
+  }
+  if (tcp_->must_give_way(view)) {
+    return drop(packet, packet::DropReason::worker_overloaded);
   }
   if (!tcp_->receive(packet, view, now_ns_)) {
     return drop(packet, packet::DropReason::l4_checksum_bad);

@@ -238,6 +238,8 @@ class Worker final : public l4::BalancerOutput,
            tcp_->is_ours(destination);
   }
 
+  void expect_terminated(std::span<const Pending> burst) const;  // terminating.cc
+
   // vlan.cc
   void receive_tagged(std::span<rte_mbuf*> packets, std::uint16_t link);
   [[nodiscard]] std::optional<std::uint16_t> take_tag_off(rte_mbuf* packet, std::uint16_t carrier) const;

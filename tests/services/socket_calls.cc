@@ -271,6 +271,7 @@ void SocketTable::do_counters(Call& call) {
   add("half_open_expired", counters.half_open_expired);
   add("dropped_full", counters.dropped_full);
   add("dropped_rate", counters.dropped_rate);
+  add("dropped_behind", counters.dropped_behind);
   add("time_wait_recycled", counters.time_wait_recycled);
   add("connections", stack.connections());
   add("half_open", stack.half_open());

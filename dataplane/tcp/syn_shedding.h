@@ -1,0 +1,49 @@
+// Which SYNs are not even looked at when a worker cannot keep up: under a flood beyond what it can answer, the receive
+// queue would overflow and lose segments of established connections as well as SYNs. So SYNs give way first, as many as
+// it takes, spread evenly and not the last ones of each second: a client that tries again gets through. While the
+// worker keeps up, all are answered. Pure; no clock: a turn is the unit. Worker only.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace steelyard::tcp {
+
+class SynShedding {
+ public:
+  // Once a turn of the worker. `behind`: it has received as much as a turn takes, so that more may be waiting.
+  void turn(bool behind) {
+    if (!behind) {
+      behind_ = 0;
+      share_ = std::min(share_ + recovery, whole);
+    } else if (++behind_ > tolerated) {
+      share_ = std::max(share_ - share_ / 16, least);
+    }
+  }
+
+  // May the next SYN be answered?
+  [[nodiscard]] bool admit() {
+    credit_ += share_;
+    if (credit_ < whole) {
+      return false;
+    }
+    credit_ -= whole;
+    return true;
+  }
+  [[nodiscard]] bool active() const { return share_ != whole; }
+
+ private:
+  static constexpr std::uint32_t whole = 1U << 16U;
+  // Some always come through, so that a listener is never closed altogether.
+  static constexpr std::uint32_t least = whole / 64;
+  // Turns of full bursts that mean nothing yet: 512 packets are half of a common receive queue.
+  static constexpr std::uint32_t tolerated = 16;
+  // Back to all of them within a thousand turns, some milliseconds at most.
+  static constexpr std::uint32_t recovery = whole / 1'024;
+
+  std::uint32_t share_ = whole;  // of the SYNs that are answered, in 65,536ths
+  std::uint32_t credit_ = 0;
+  std::uint32_t behind_ = 0;  // turns without a break
+};
+
+}  // namespace steelyard::tcp
