@@ -1,9 +1,10 @@
 #!/bin/bash
 # Everything that has to hold before a change lands: packages, build, formatting, headers that compile alone, the
-# architecture's arrows, TCP's rules, unit tests, instruction counts (release), system tests, a short run of every fuzz
-# target. Run as root (network namespaces).
+# architecture's arrows, TCP's rules, unit tests, instruction counts, system tests, unit tests with AddressSanitizer and
+# UndefinedBehaviorSanitizer, a short run of every fuzz target. Run as root (network namespaces).
 #
-#   sudo tests/run.sh [--preset release|debug|asan|tsan] [--unit-only] [--filter REGEX] [--no-fuzz] [--fuzz-seconds N]
+#   sudo tests/run.sh [--preset release|debug|asan|tsan] [--unit-only] [--filter REGEX] [--no-asan] [--no-fuzz]
+#                     [--fuzz-seconds N]
 #
 # --filter narrows the system tests. The last line is "N passed, N failed": unit tests, system tests and checks together.
 set -euo pipefail
@@ -11,11 +12,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 preset=release
 unit_only=false
+asan=true
 fuzz=true
 fuzz_seconds=30
 filter=
 usage() {
-  sed -n '2,8s/^# \{0,1\}//p' "$0"
+  sed -n '2,9s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 while [[ $# -gt 0 ]]; do
@@ -24,6 +26,7 @@ while [[ $# -gt 0 ]]; do
     --filter) filter=${2:?--filter needs a regular expression}; shift ;;
     --fuzz-seconds) fuzz_seconds=${2:?--fuzz-seconds needs a number}; shift ;;
     --unit-only) unit_only=true ;;
+    --no-asan) asan=false ;;
     --no-fuzz) fuzz=false ;;
     --help) usage 0 ;;
     *) usage 2 >&2 ;;
@@ -33,7 +36,10 @@ done
 case "$preset" in
   release | debug) ;;
   # Sanitizers make everything slower; time limits in the tests stretch with this factor.
-  asan | tsan) export STEELYARD_TEST_PATIENCE="${STEELYARD_TEST_PATIENCE:-4}" ;;
+  asan | tsan)
+    asan=false
+    export STEELYARD_TEST_PATIENCE="${STEELYARD_TEST_PATIENCE:-4}"
+    ;;
   *) usage 2 >&2 ;;
 esac
 if [[ $preset == tsan ]]; then
@@ -44,9 +50,15 @@ if ! $unit_only && [[ $EUID -ne 0 ]]; then
   exit 2
 fi
 
-build=build/$preset
 results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
+ahead= # the process that works ahead
+end() {
+  if [[ -n $ahead ]]; then
+    kill -- "-$ahead" 2>"$results/kill" || true
+  fi
+  rm -rf "$results"
+}
+trap end EXIT
 passed=0
 failed=0
 failures=()
@@ -74,7 +86,7 @@ add() {
 }
 
 build() {
-  cmake --preset "$preset" && cmake --build --preset "$preset"
+  cmake --preset "$1" && cmake --build --preset "$1"
 }
 
 sources() {
@@ -86,23 +98,56 @@ formatted() {
 }
 
 # Every gtest program writes its own count; one that crashed has no file, and ctest says so.
-unit_tests() {
-  echo "== unit tests"
+run_unit_tests() {
+  rm -rf "build/$1/test-results"
+  GTEST_OUTPUT="json:$PWD/build/$1/test-results/" ctest --preset "$1" -j "$(nproc)" --output-junit "$results/$1.xml" \
+    --no-tests=error || true
+}
+
+count_unit_tests() {
   local counted
-  rm -rf "$build/test-results"
-  if GTEST_OUTPUT="json:$PWD/$build/test-results/" ctest --preset "$preset" -j "$(nproc)" \
-    --output-junit "$results/ctest.xml" --no-tests=error; then :; fi
-  counted=$(python3 tests/count_results.py "$results/ctest.xml" "$build/test-results") || counted="0 1"
-  echo "unit tests: ${counted% *} passed, ${counted#* } failed"
+  counted=$(python3 tests/count_results.py "$results/$1.xml" "build/$1/test-results") || counted="0 1"
+  echo "unit tests ($1): ${counted% *} passed, ${counted#* } failed"
   # shellcheck disable=SC2086 # two numbers
-  add "unit tests" $counted
+  add "unit tests ($1)" $counted
+}
+
+unit_tests() {
+  echo "== unit tests ($1)"
+  run_unit_tests "$1"
+  count_unit_tests "$1"
+}
+
+# What comes after the system tests begins beside them: they wait most of the time. At idle priority, in a session of its
+# own whose share of the processors is the least, so that they do not feel it.
+work_ahead() {
+  export -f build run_unit_tests later
+  export results asan fuzz
+  setsid bash -c 'echo 19 >/proc/self/autogroup; chrt --idle --pid 0 $$; later' >"$results/ahead.log" 2>&1 &
+  ahead=$!
+}
+
+later() {
+  if $asan && build asan >"$results/asan.log" 2>&1; then
+    touch "$results/asan.built"
+    run_unit_tests asan >>"$results/asan.log" 2>&1
+  fi
+  if $fuzz && build fuzz >"$results/fuzz.log" 2>&1; then
+    touch "$results/fuzz.built"
+  fi
+}
+
+# The report of what was done ahead: check_built PRESET
+check_built() {
+  cat "$results/$1.log"
+  [[ -e $results/$1.built ]]
 }
 
 system_tests() {
   echo "== system tests"
-  export STEELYARD="${STEELYARD:-$PWD/$build/control/steelyard}"
+  export STEELYARD="${STEELYARD:-$PWD/build/$preset/control/steelyard}"
   local code=0 counted
-  tests/system/run.py ${filter:+--filter "$filter"} | tee "$results/system" || code=1
+  tests/system/run.py --jobs "${STEELYARD_TEST_JOBS:-2}" ${filter:+--filter "$filter"} | tee "$results/system" || code=1
   counted=$(tail -n 1 "$results/system" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
   # A run that broke off, or that found no test, is a failure although it counts none.
   counted=${counted:-0 0}
@@ -116,7 +161,6 @@ system_tests() {
 # As many targets beside each other as there are processors.
 fuzz_tests() {
   local program name
-  check "build fuzz targets" build_fuzz
   local programs=()
   mapfile -t programs < <(find build/fuzz -type f -name 'fuzz_*' -perm -u+x | sort)
   export -f fuzz
@@ -147,10 +191,6 @@ fuzz_passed() {
   [[ -e $results/$1.passed ]]
 }
 
-build_fuzz() {
-  cmake --preset fuzz && cmake --build --preset fuzz
-}
-
 summary() {
   local name
   for name in "${failures[@]}"; do
@@ -162,7 +202,7 @@ summary() {
 if [[ $EUID -eq 0 ]]; then
   deploy/install-deps.sh
 fi
-check "build ($preset)" build
+check "build ($preset)" build "$preset"
 if [[ $failed -gt 0 ]]; then
   summary
   exit 1
@@ -173,15 +213,25 @@ check "tests of the architecture check" python3 tests/test_check_architecture.py
 check "architecture" python3 tests/check_architecture.py
 check "tests of the check of TCP's rules" python3 tests/test_check_tcp_rules.py
 check "TCP's rules" python3 tests/check_tcp_rules.py
-unit_tests
-if [[ $preset == release ]] && ! $unit_only; then
+unit_tests "$preset"
+if $unit_only; then
+  summary
+  exit $((failed > 0))
+fi
+if [[ $preset == release ]]; then
   check "instruction counts" bench/callgrind.sh
 fi
-if ! $unit_only; then
-  system_tests
+work_ahead
+system_tests
+wait "$ahead" || true
+ahead=
+if $asan; then
+  check "build (asan)" check_built asan
+  count_unit_tests asan
 fi
-if $fuzz && ! $unit_only; then
+if $fuzz; then
+  check "build (fuzz)" check_built fuzz
   fuzz_tests
 fi
 summary
-[[ $failed -eq 0 ]]
+exit $((failed > 0))

@@ -3,8 +3,9 @@
 
     tests/system/run.py [--filter REGEX] [--list] [--stop] [--jobs N]
 
-With N jobs, so many tests run beside each other, each in networks of its own. Environment: STEELYARD_TEST_JOBS, STEELYARD (the binary), STEELYARD_TEST_SCALE (length of long tests), STEELYARD_TEST_PATIENCE (time limits),
-STEELYARD_TEST_HUGEPAGES (off | auto | required).
+With N jobs, so many tests run beside each other, each in networks of its own; classes with `alone = True` follow when the
+others are done. Environment: STEELYARD_TEST_JOBS, STEELYARD (the binary), STEELYARD_TEST_SCALE (length of long tests),
+STEELYARD_TEST_PATIENCE (time limits), STEELYARD_TEST_HUGEPAGES (off | auto | required).
 """
 
 import argparse
@@ -87,6 +88,10 @@ class Report(unittest.TestResult):
 
 def name_of(test):
     return ".".join(test.id().split(".")[-2:]) if isinstance(test, unittest.TestCase) else str(test)
+
+
+def is_alone(test):
+    return getattr(test, "alone", False)
 
 
 def flatten(suite):
@@ -188,11 +193,12 @@ def main():
         return 2
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    passed, failed, names = 0, 0, []
     if options.jobs > 1 and not options.stop:
-        passed, failed, names = run_beside(tests, options.jobs)
-    else:
-        report = run(tests, options.stop)
-        passed, failed, names = report.passed, report.failed, report.failed_names
+        passed, failed, names = run_beside([test for test in tests if not is_alone(test)], options.jobs)
+        tests = [test for test in tests if is_alone(test)]
+    report = run(tests, options.stop)
+    passed, failed, names = passed + report.passed, failed + report.failed, [*names, *report.failed_names]
     for name in names:
         print(f"failed: {name}")
     print(f"{passed} passed, {failed} failed", flush=True)

@@ -49,14 +49,14 @@ class ConnectionLimits(SystemCase):
 
     @for_each(family=EACH_FAMILY, workers=[1, 2])
     def test_a_crowd_that_comes_and_goes_never_exceeds_the_limit(self, family, workers):
-        self.serve(family, workers)
+        steelyard = self.serve(family, workers)
         sources = [family.far(number) for number in range(FAR_CLIENTS)]
         report = self.client.connect_many(
             family.vip(), 80, scaled(20000, least=2000), concurrency=32, sources=sources, close_first=True
         )
-        # A SYN that meets only places of the other worker is not answered; few of the crowd meet nothing else.
+        # A SYN that meets only places of the other worker is not answered, and the client's next one may find a place.
         self.assertLessEqual(set(report["failed"]), {"ECONNREFUSED", "connect-timeout"})
-        self.assertGreater(report["failed"].get("ECONNREFUSED", 0), 0, "the limit was tried")
+        self.assertGreater(sum(server["turned_away"] for server in self.tcp_servers(steelyard)), 0, "the limit was tried")
         self.assertGreater(sum(report["greeted"].values()), 100)
         # A server has closed its end before Steelyard gives the place to somebody else, so this is no matter of luck.
         self.assertEqual([server.report()["most_open"] for server in self.echoes], [self.limit] * self.servers)
