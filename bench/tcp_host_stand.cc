@@ -49,6 +49,7 @@ TcpHostStand::TcpHostStand(std::size_t connections)
                    .numbers = {{5, 6}},
                    .cookies = {{7, 8}}};
   setup.addresses = {service_address<Ipv4>(host::vip)};
+  setup.received = &received_;
   setup.headers = &headers_;
   setup.clones = &clones_;
   setup.payload = &payload_;
