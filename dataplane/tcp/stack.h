@@ -164,8 +164,8 @@ class Stack {
   [[nodiscard]] std::size_t timers() const { return wheel_.count(); }
 
  private:
-  // 256 octets that every segment touches, 128 more for what acknowledges data, the rest is cold. Halves of cache lines:
-  // whole ones would make it 512.
+  // 256 octets that every segment touches, 128 more for what acknowledges data, the rest is cold. Halves of cache
+  // lines: whole ones would make it 512.
   struct alignas(32) Entry {
     Endpoints endpoints;
     std::uint32_t generation = 0;
