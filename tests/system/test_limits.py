@@ -56,10 +56,14 @@ class ConnectionLimits(SystemCase):
         )
         # A SYN that meets only places of the other worker is not answered, and the client's next one may find a place.
         self.assertLessEqual(set(report["failed"]), {"ECONNREFUSED", "connect-timeout"})
-        self.assertGreater(sum(server["turned_away"] for server in self.tcp_servers(steelyard)), 0, "the limit was tried")
+        turned_away = sum(server["turned_away"] for server in self.tcp_servers(steelyard))
+        self.assertGreater(turned_away + steelyard.counted("connection_permit_missing"), 0, "the limit was tried")
         self.assertGreater(sum(report["greeted"].values()), 100)
         # A server has closed its end before Steelyard gives the place to somebody else, so this is no matter of luck.
-        self.assertEqual([server.report()["most_open"] for server in self.echoes], [self.limit] * self.servers)
+        most_open = [server.report()["most_open"] for server in self.echoes]
+        self.assertLessEqual(max(most_open), self.limit)
+        if workers == 1:  # of two, one may keep a place that only clients of the other ask for
+            self.assertEqual(most_open, [self.limit] * self.servers)
 
     @for_each(workers=[1, 2])
     def test_a_client_whose_syn_is_dropped_finds_the_place_that_becomes_free(self, workers):
