@@ -41,9 +41,8 @@ struct StackLimits {
   std::size_t connections = 1'024;
   std::size_t half_open = 1'024;
   std::size_t time_wait = 1'024;
-  // SYN-ACKs and the like a listener. More than a worker can send: below that the limit would keep out clients during a
-  // flood that the worker can answer, and an answer is no larger than its SYN. What is too much for the worker is shed
-  // (syn_shedding.h).
+  // SYN-ACKs and the like a listener. More than a worker can send: any lower limit would keep out clients during a
+  // flood that the worker can answer. What is too much for the worker is shed (syn_shedding.h).
   std::uint32_t answers_per_second = 10'000'000;
 };
 
@@ -119,7 +118,7 @@ class Stack {
   // Asks the cache for what these segments will touch, at most `most_at_once` of them; for those who cannot hand over a
   // burst at once.
   void expect(std::span<const Expected> burst) const;
-  // Once a turn of the worker. `behind`: it has received as much as a turn takes.
+  // Once a turn of the worker, after its packets. `behind`: more may be waiting than it has taken.
   void turn(bool behind) { shedding_.turn(behind); }
   // To be asked about each SYN (without ACK) before anything is spent on it: false while the worker cannot keep up, and
   // counted.

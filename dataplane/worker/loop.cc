@@ -116,7 +116,7 @@ std::size_t Worker::turn() {
     }
     handled += receive_from_kernel(link);
   }
-  handled += receive_handed(burst);
+  handled += receive_handed(burst, behind);
   if (tcp_ != nullptr) {
     tcp_->stack().turn(behind);
     work += tcp_->turn(now_ns_);
@@ -211,11 +211,12 @@ bool Worker::serve_mailbox() {
   return true;
 }
 
-std::size_t Worker::receive_handed(std::span<rte_mbuf*> packets) {
+std::size_t Worker::receive_handed(std::span<rte_mbuf*> packets, bool& behind) {
   std::size_t handled = 0;
   for (PacketRing* ring : hand_off_in_) {
     const unsigned count = ring != nullptr ? ring->pop(packets) : 0;
     packets_.handed_in.add(count);
+    behind = behind || count == packets.size();
     if (count != 0) {
       stages_.enter(Stage::slow_path);
     }

@@ -21,6 +21,7 @@ void Worker::expect_terminated(std::span<const Pending> burst) const {
       views[count++] = &view;
     }
   }
+  static_assert(burst_size <= tcp::Stack::most_at_once);
   if (count > 1) {
     tcp_->expect(std::span(views).first(count));
   }

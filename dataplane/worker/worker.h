@@ -132,7 +132,8 @@ class Worker final : public l4::BalancerOutput,
   };
 
   // loop.cc
-  std::size_t receive_handed(std::span<rte_mbuf*> packets);
+  // How many came; `behind` becomes true when more may be waiting.
+  std::size_t receive_handed(std::span<rte_mbuf*> packets, bool& behind);
   std::size_t receive_from_kernel(std::uint16_t link);
   std::size_t receive_relayed(std::uint16_t link);
   void keep_time();

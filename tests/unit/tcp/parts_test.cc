@@ -464,6 +464,32 @@ TEST(SynTable, SynAcksAreRepeatedWithDoubledWaitsAndThenGivenUp) {
   EXPECT_EQ(table.used(), 0U);
 }
 
+TEST(SynTable, WhatIsDueTogetherIsDoneInSteps) {
+  SynTable table{600};
+  for (std::uint16_t number = 0; number < 600; ++number) {
+    ASSERT_NE(table.add(somebody(number), {}, start), no_slot);
+  }
+  std::size_t repeated = 0;
+  std::size_t expired = 0;
+  const auto step = [&](Time now) {
+    const std::size_t before = repeated + expired;
+    table.on_timer(
+        now, [&](const SynSlot&) { ++repeated; }, [&](SlotIndex) { ++expired; });
+    return repeated + expired - before;
+  };
+  for (const auto due : {1s, 3s, 7s, 15s, 31s, 63s}) {
+    const Time now = start + due;
+    EXPECT_EQ(step(now), 256U);
+    EXPECT_LE(table.deadline(now), now);
+    EXPECT_EQ(step(now), 256U);
+    EXPECT_LE(table.deadline(now), now);
+    EXPECT_EQ(step(now), 88U);
+    EXPECT_GT(table.deadline(now), now);
+  }
+  EXPECT_EQ(repeated, 5U * 600U);
+  EXPECT_EQ(expired, 600U);
+}
+
 TEST(SynTable, AFullTableTakesNoMore) {
   SynTable table{2};
   EXPECT_NE(table.add(somebody(1), {}, start), no_slot);

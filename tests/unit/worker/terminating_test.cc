@@ -45,18 +45,18 @@ class Terminating : public ::testing::Test {
                               .options = options,
                               .payload = payload});
   }
-  // A client's port whose connections are a worker's. The stand may be any with two workers.
-  [[nodiscard]] std::uint16_t port_of(std::uint16_t worker) {
-    std::uint16_t client_port = 20'000;
-    const auto owner = [&] {
+  // A client's ports whose connections are a worker's. The stand may be any with two workers.
+  [[nodiscard]] std::vector<std::uint16_t> ports_of(std::uint16_t worker, std::uint16_t first, std::size_t count) {
+    std::vector<std::uint16_t> ports;
+    for (std::uint16_t client_port = first; ports.size() < count; ++client_port) {
       const tcp::Endpoints ends = tcp::endpoints_of(segment(client_port, 0, 0, ack).parse());
-      return packet::reduce(packet::hash(stand_.hash_key(), ends.remote, client_port), 2);
-    };
-    while (owner() != worker) {
-      ++client_port;
+      if (packet::reduce(packet::hash(stand_.hash_key(), ends.remote, client_port), 2) == worker) {
+        ports.push_back(client_port);
+      }
     }
-    return client_port;
+    return ports;
   }
+  [[nodiscard]] std::uint16_t port_of(std::uint16_t worker) { return ports_of(worker, 20'000, 1).front(); }
   // All that has gone out to the clients.
   std::vector<Frame> exchange(const Frame& frame, std::uint16_t at) {
     stand_.receive(wan, frame, at);
@@ -140,6 +140,39 @@ TYPED_TEST(Terminating, ARoutersWordReachesTheOwnerWhoeverHearsIt) {
     (void)this->exchange(this->segment(client_port, 1'001 + segment_size, next + segment_size, rst), owner);
   }
   EXPECT_EQ(this->stand_.all_drops(), 0u);
+}
+
+// Whoever receives the flood: its owner, or a worker that hands it over.
+TYPED_TEST(Terminating, InAFloodSynsGiveWayByNameAndWhatIsEstablishedGoesOn) {
+  constexpr int bursts = 200;
+  for (const std::uint16_t receiver : std::array<std::uint16_t, 2>{0, 1}) {
+    SCOPED_TRACE("received by " + std::to_string(receiver));
+    const std::uint16_t client_port = this->port_of(0);
+    const std::uint32_t next = this->open(client_port, receiver);
+    const std::uint64_t before = this->stand_.drops(DropReason::worker_overloaded);
+    const std::vector<std::uint16_t> others = this->ports_of(0, client_port + 1, 512);
+    std::size_t sent = 0;
+    for (int burst = 0; burst < bursts; ++burst) {
+      for (int place = 0; place < 32; ++place, ++sent) {
+        this->stand_.receive(wan, this->segment(others[sent % others.size()], 1'000, 0, syn), receiver);
+      }
+      this->stand_.turn();
+    }
+    this->stand_.settle();
+    const std::uint64_t shed = this->stand_.drops(DropReason::worker_overloaded) - before;
+    EXPECT_GT(shed, sent / 2);
+    EXPECT_EQ(this->stand_.all_drops(), this->stand_.drops(DropReason::worker_overloaded));
+    EXPECT_THAT(this->stand_.sent(wan), SizeIs(sent - shed));
+    EXPECT_THAT(this->exchange(this->segment(client_port, 1'001, next, ack | psh, 500), receiver), SizeIs(1));
+    (void)this->exchange(this->segment(client_port, 1'501, next + 500, rst), receiver);
+
+    for (int turn = 0; turn < 300; ++turn) {
+      this->stand_.turn();
+    }
+    EXPECT_THAT(this->exchange(this->segment(this->port_of(0), 5'000, 0, syn), receiver), SizeIs(1));
+    EXPECT_EQ(this->stand_.drops(DropReason::worker_overloaded) - before, shed);
+    (void)this->exchange(this->segment(this->port_of(0), 5'001, 0, rst), receiver);
+  }
 }
 
 TYPED_TEST(Terminating, RepeatsWhatIsNotAcknowledged) {
