@@ -98,30 +98,22 @@ formatted() {
 }
 
 # Every gtest program writes its own count; one that crashed has no file, and ctest says so.
-run_unit_tests() {
+unit_tests() {
+  echo "== unit tests ($1)"
+  local counted
   rm -rf "build/$1/test-results"
   GTEST_OUTPUT="json:$PWD/build/$1/test-results/" ctest --preset "$1" -j "$(nproc)" --output-junit "$results/$1.xml" \
-    --no-tests=error || true
-}
-
-count_unit_tests() {
-  local counted
+    --no-tests=error || true # what failed is in its reports, and a missing one is a failure
   counted=$(python3 tests/count_results.py "$results/$1.xml" "build/$1/test-results") || counted="0 1"
   echo "unit tests ($1): ${counted% *} passed, ${counted#* } failed"
   # shellcheck disable=SC2086 # two numbers
   add "unit tests ($1)" $counted
 }
 
-unit_tests() {
-  echo "== unit tests ($1)"
-  run_unit_tests "$1"
-  count_unit_tests "$1"
-}
-
-# What comes after the system tests begins beside them: they wait most of the time. At idle priority, in a session of its
+# What comes after the system tests is built beside them: they wait most of the time. At idle priority, in a session of its
 # own whose share of the processors is the least, so that they do not feel it.
 work_ahead() {
-  export -f build run_unit_tests later
+  export -f build later
   export results asan fuzz
   setsid bash -c 'echo 19 >/proc/self/autogroup; chrt --idle --pid 0 $$; later' >"$results/ahead.log" 2>&1 &
   ahead=$!
@@ -130,7 +122,6 @@ work_ahead() {
 later() {
   if $asan && build asan >"$results/asan.log" 2>&1; then
     touch "$results/asan.built"
-    run_unit_tests asan >>"$results/asan.log" 2>&1
   fi
   if $fuzz && build fuzz >"$results/fuzz.log" 2>&1; then
     touch "$results/fuzz.built"
@@ -223,11 +214,11 @@ if [[ $preset == release ]]; then
 fi
 work_ahead
 system_tests
-wait "$ahead" || true
+wait "$ahead" || true # what it has built says so
 ahead=
 if $asan; then
   check "build (asan)" check_built asan
-  count_unit_tests asan
+  unit_tests asan
 fi
 if $fuzz; then
   check "build (fuzz)" check_built fuzz

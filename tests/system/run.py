@@ -33,6 +33,14 @@ LIMIT_SECONDS = 420 + float(os.environ.get("STEELYARD_SOAK_SECONDS", "60"))
 CHUNK = 6
 
 
+class Told(KeyboardInterrupt):
+    """SIGTERM: ends the run, since unittest takes a SystemExit for a failed test."""
+
+
+def on_sigterm(_number, _frame):
+    raise Told
+
+
 class TestTimeout(BaseException):
     """Not an Exception: no test may swallow it."""
 
@@ -159,17 +167,26 @@ def run_beside(tests, jobs):
             os.close(results)
             try:
                 job(chunks, todo, done)
+            except Told:
+                pass
+            except BaseException:  # no test's own, which are reported
+                traceback.print_exc(file=sys.stdout)
             finally:
                 sys.stdout.emit()
                 atexit._run_exitfuncs()
                 os._exit(0)
         children.append(child)
     os.close(done)
-    signal.signal(signal.SIGTERM, lambda *_: [os.kill(child, signal.SIGTERM) for child in children])
-    with open(results, encoding="utf-8") as lines:
-        reports = [json.loads(line) for line in lines]
-    for child in children:
-        os.waitpid(child, 0)
+    try:
+        with open(results, encoding="utf-8") as lines:
+            reports = [json.loads(line) for line in lines]
+    except Told:
+        for child in children:
+            os.kill(child, signal.SIGTERM)
+        raise
+    finally:
+        for child in children:
+            os.waitpid(child, 0)
     passed, failed = sum(report[0] for report in reports), sum(report[1] for report in reports)
     names = [name for report in reports for name in report[2]]
     if len(reports) != len(chunks):
@@ -192,7 +209,7 @@ def main():
         print("the system tests make network namespaces: run them as root", file=sys.stderr)
         return 2
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, on_sigterm)
     passed, failed, names = 0, 0, []
     if options.jobs > 1 and not options.stop:
         passed, failed, names = run_beside([test for test in tests if not is_alone(test)], options.jobs)
@@ -206,4 +223,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Told:
+        sys.exit(143)

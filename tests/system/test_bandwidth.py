@@ -112,7 +112,7 @@ class Metering(ListenerTraffic):
 
 
 class Bandwidth(ListenerTraffic):
-    alone = True  # it compares rates with the clock of a program that has to be given its time
+    alone = True  # no other test beside it: it compares rates with the clock of a program that needs its time
     mbit = 8  # and thrice as much offered, which a busy machine can do
     seconds = scaled(10, least=3)
 
