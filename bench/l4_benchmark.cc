@@ -10,7 +10,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
-#include <exception>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -165,34 +165,24 @@ std::optional<nic::Hugepages> pages_option(int& count, char** arguments) {
   return pages;
 }
 
-int run(int count, char** arguments) {
-  const auto pages = pages_option(count, arguments);
-  if (!pages) {
-    std::fprintf(stderr, "l4_benchmark: --pages is auto, 2m or 4k\n");
-    return 2;
-  }
-  benchmark::Initialize(&count, arguments);
-  if (benchmark::ReportUnrecognizedArguments(count, arguments)) {
-    return 2;
-  }
-  Machine machine(*pages, *pages == nic::Hugepages::off ? small_pages_mib : hugepages_mib, most_packets);
-  benchmark::AddCustomContext("pages", machine.hugepages() ? "2 MiB" : "4 KiB");
-  benchmark::AddCustomContext("tsc_hz", std::to_string(rte_get_tsc_hz()));
-  add_cases<packet::Ipv4>(machine, "ipv4");
-  add_cases<packet::Ipv6>(machine, "ipv6");
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+std::unique_ptr<Machine> prepare(nic::Hugepages pages) {
+  auto machine =
+      std::make_unique<Machine>(pages, pages == nic::Hugepages::off ? small_pages_mib : hugepages_mib, most_packets);
+  benchmark::AddCustomContext("pages", machine->hugepages() ? "2 MiB" : "4 KiB");
+  add_cases<packet::Ipv4>(*machine, "ipv4");
+  add_cases<packet::Ipv6>(*machine, "ipv6");
+  return machine;
 }
 
 }  // namespace
 }  // namespace steelyard::bench
 
 int main(int count, char** arguments) {
-  try {
-    return steelyard::bench::run(count, arguments);
-  } catch (const std::exception& failed) {
-    std::fprintf(stderr, "l4_benchmark: %s\n", failed.what());
-    return 1;
+  using namespace steelyard::bench;
+  const auto pages = pages_option(count, arguments);
+  if (!pages) {
+    std::fprintf(stderr, "l4_benchmark: --pages is auto, 2m or 4k\n");
+    return 2;
   }
+  return run_benchmarks("l4_benchmark", count, arguments, [&] { return prepare(*pages); });
 }

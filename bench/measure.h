@@ -2,11 +2,15 @@
 // jemalloc says that this thread has allocated.
 #pragma once
 
+#include <benchmark/benchmark.h>
 #include <jemalloc/jemalloc.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <string>
 #include <vector>
 
 #include <rte_cycles.h>
@@ -42,6 +46,26 @@ class Passes {
   std::size_t size = sizeof bytes;
   mallctl("thread.allocated", &bytes, &size, nullptr, 0);
   return bytes;
+}
+
+// A whole program: its exit code. `prepare()` starts DPDK, registers the cases and returns what they need for as long
+// as they run.
+template <class Prepare>
+[[nodiscard]] int run_benchmarks(const char* program, int count, char** arguments, Prepare&& prepare) {
+  try {
+    benchmark::Initialize(&count, arguments);
+    if (benchmark::ReportUnrecognizedArguments(count, arguments)) {
+      return 2;
+    }
+    const auto needed = prepare();
+    benchmark::AddCustomContext("tsc_hz", std::to_string(rte_get_tsc_hz()));
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+  } catch (const std::exception& failed) {
+    std::fprintf(stderr, "%s: %s\n", program, failed.what());
+    return 1;
+  }
 }
 
 template <class Body>

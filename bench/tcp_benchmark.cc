@@ -339,32 +339,20 @@ void add_cases() {
   add_case("tcp_idle/stack/1000000", 1, [](benchmark::State& state) { idle(state, 1'000'000); });
 }
 
-int run(int count, char** arguments) {
-  benchmark::Initialize(&count, arguments);
-  if (benchmark::ReportUnrecognizedArguments(count, arguments)) {
-    return 2;
-  }
+nic::Eal prepare() {
   nic::EalSettings settings;
   settings.memory_mib = memory_mib;
-  const auto eal = nic::Eal::start(settings);
+  auto eal = nic::Eal::start(settings);
   if (!eal) {
     throw std::runtime_error(eal.error().message);
   }
-  benchmark::AddCustomContext("tsc_hz", std::to_string(rte_get_tsc_hz()));
   add_cases();
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return std::move(*eal);
 }
 
 }  // namespace
 }  // namespace steelyard::bench
 
 int main(int count, char** arguments) {
-  try {
-    return steelyard::bench::run(count, arguments);
-  } catch (const std::exception& failed) {
-    std::fprintf(stderr, "tcp_benchmark: %s\n", failed.what());
-    return 1;
-  }
+  return steelyard::bench::run_benchmarks("tcp_benchmark", count, arguments, steelyard::bench::prepare);
 }
