@@ -11,11 +11,10 @@
 #include <array>
 #include <cstdio>
 #include <exception>
-#include <numeric>
-#include <random>
 #include <string>
 
 #include "bench/measure.h"
+#include "bench/shuffled.h"
 #include "bench/tcp_echo.h"
 #include "bench/tcp_host_stand.h"
 #include "bench/tcp_stand.h"
@@ -291,12 +290,10 @@ void idle(benchmark::State& state, std::size_t connections) {
   TcpEcho echo(connections, &pages);
   check(echo.stack().connections() == connections, "a connection could not be opened");
   check(echo.nodes() == 0 && echo.buffers_held() == 0, "idle connections hold something");
-  std::vector<std::uint32_t> all(connections);
-  std::iota(all.begin(), all.end(), 0U);
-  std::ranges::shuffle(all, std::mt19937_64{1});
+  const auto speakers = Shuffled(connections).draw(TcpEcho::most_at_once);
   for (auto step : state) {
     static_cast<void>(step);
-    const std::size_t exact = echo.exchange(std::span(all).first(TcpEcho::most_at_once));
+    const std::size_t exact = echo.exchange(speakers);
     check(exact == TcpEcho::most_at_once, "a connection has not got back what it said");
     state.SetIterationTime(1e-9);
   }

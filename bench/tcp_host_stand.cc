@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -55,10 +54,8 @@ TcpHostStand::TcpHostStand(std::size_t connections)
   setup.payload = &payload_;
   setup.application = this;
   host_ = std::make_unique<worker::TcpHost>(setup, static_cast<worker::TcpHostOutput&>(*this), now_ns_);
-  std::iota(order_.begin(), order_.end(), 0U);
-  std::ranges::shuffle(order_, random_);
   for (std::size_t at = 0; at < connections; at += opened_at_once) {
-    open(std::span(order_).subspan(at, std::min(opened_at_once, connections - at)));
+    open(std::span(order_.all()).subspan(at, std::min(opened_at_once, connections - at)));
   }
   if (host_->stack().connections() != connections) {
     throw std::runtime_error("a connection could not be opened");
@@ -66,14 +63,6 @@ TcpHostStand::TcpHostStand(std::size_t connections)
 }
 
 TcpHostStand::~TcpHostStand() = default;
-
-std::vector<std::uint32_t> TcpHostStand::draw(std::size_t count) {
-  count = std::min(count, order_.size());
-  for (std::size_t place = 0; place < count; ++place) {
-    std::swap(order_[place], order_[place + random_() % (order_.size() - place)]);
-  }
-  return {order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(count)};
-}
 
 void TcpHostStand::open(std::span<const std::uint32_t> numbers) {
   std::vector<rte_mbuf*> packets;

@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <random>
 #include <span>
 #include <vector>
 
 #include <rte_mbuf.h>
 
+#include "bench/shuffled.h"
 #include "bench/tcp_peer.h"
 #include "dataplane/nic/pools.h"
 #include "dataplane/worker/tcp_host.h"
@@ -31,7 +31,8 @@ class TcpHostStand final : private worker::TcpHostOutput, private worker::TcpApp
   TcpHostStand& operator=(const TcpHostStand&) = delete;
 
   [[nodiscard]] TcpPeer& peer() { return peer_; }
-  [[nodiscard]] std::vector<std::uint32_t> draw(std::size_t count);
+  // `count` open connections, drawn anew, in no order; all of them when there are no more.
+  [[nodiscard]] std::vector<std::uint32_t> draw(std::size_t count) { return order_.draw(count); }
   [[nodiscard]] std::uint32_t now_ms() const { return tcp::milliseconds_of(worker::TcpHost::time_of(now_ns_)); }
   void advance(std::uint64_t ns) { now_ns_ += ns; }
   // A received packet: the peer's segment with `payload` octets that nobody reads.
@@ -45,7 +46,6 @@ class TcpHostStand final : private worker::TcpHostOutput, private worker::TcpApp
 
   [[nodiscard]] std::uint64_t delivered() const { return delivered_octets_; }
   [[nodiscard]] std::uint64_t copied() const { return host_->counters().copied.get(); }
-  [[nodiscard]] std::uint64_t sent() const { return host_->counters().sent.get(); }
   [[nodiscard]] std::size_t nodes() const { return host_->queue_nodes_used(); }
 
  private:
@@ -82,8 +82,7 @@ class TcpHostStand final : private worker::TcpHostOutput, private worker::TcpApp
   std::vector<Delivered> delivered_;
   std::uint64_t delivered_octets_ = 0;
   std::vector<tcp::ConnectionId> ids_;
-  std::vector<std::uint32_t> order_;
-  std::mt19937_64 random_{1};
+  Shuffled order_;
   std::unique_ptr<worker::TcpHost> host_;
 };
 

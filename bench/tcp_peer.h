@@ -25,21 +25,18 @@ class TcpPeer {
   static constexpr std::uint16_t segment_size = 1'460;
   static constexpr std::uint16_t window = 0xffff;  // of every segment, scaled by 7
 
-  // Connections 0 to `count` - 1. Of several peers of one stack each has addresses of its own, from `first_address` on.
-  TcpPeer(PeerRole role, std::size_t count, std::uint32_t first_address = host::client)
+  // Connections 0 to `count` - 1.
+  TcpPeer(PeerRole role, std::size_t count)
       : role_(role),
-        first_address_(first_address),
         addresses_(static_cast<std::uint32_t>(count / flows_an_address + least_addresses)),
         sides_(count) {}
 
   [[nodiscard]] std::size_t count() const { return sides_.size(); }
-  [[nodiscard]] std::uint32_t addresses() const { return addresses_; }
-  [[nodiscard]] std::uint32_t first_address() const { return first_address_; }
 
   // As the stack names them: `remote` is the peer.
   [[nodiscard]] tcp::Endpoints endpoints(std::uint64_t n) const {
     const auto port = static_cast<std::uint16_t>(first_client_port + n / addresses_);
-    const auto address = static_cast<std::uint32_t>(first_address_ + n % addresses_);
+    const auto address = static_cast<std::uint32_t>(host::client + n % addresses_);
     const bool client = role_ == PeerRole::client;
     return {.remote = tcp::mapped(address_of<packet::Ipv4>(address)),
             .local = tcp::mapped(address_of<packet::Ipv4>(host::vip)),
@@ -49,7 +46,7 @@ class TcpPeer {
   // The connection that has these endpoints; count() or more when none of the peer's has.
   [[nodiscard]] std::uint64_t number_of(const tcp::Endpoints& endpoints) const {
     const std::uint16_t port = role_ == PeerRole::client ? endpoints.remote_port : endpoints.local_port;
-    const std::uint32_t address = bench::number_of(tcp::ipv4_of(endpoints.remote)) - first_address_;
+    const std::uint32_t address = bench::number_of(tcp::ipv4_of(endpoints.remote)) - host::client;
     if (address >= addresses_ || port < first_client_port) {
       return count();
     }
@@ -145,7 +142,6 @@ class TcpPeer {
   }
 
   PeerRole role_;
-  std::uint32_t first_address_;
   std::uint32_t addresses_;
   std::vector<Side> sides_;
 };

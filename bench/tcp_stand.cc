@@ -21,7 +21,7 @@ TcpStand::TcpStand(PeerRole role, std::size_t connections, std::size_t spare)
               .half_open = half_open,
               .time_wait = time_wait,
               .answers_per_second = 0xffffffffU},
-             secrets, memory_, *this, now_, &counted_),
+             secrets, memory_, *this, now_, &pages_),
       ids_(connections + spare),
       order_(connections),
       role_(role) {
@@ -29,26 +29,13 @@ TcpStand::TcpStand(PeerRole role, std::size_t connections, std::size_t spare)
   accepted_.reserve(log_size);
   finished_.reserve(log_size);
   delivered_.reserve(log_size);
-  std::iota(order_.begin(), order_.end(), 0U);
-  std::ranges::shuffle(order_, random_);
   stack_.listen({}, TcpPeer::service_port, settings_);
   for (std::size_t at = 0; at < connections; at += opened_at_once) {
-    open(std::span(order_).subspan(at, std::min(opened_at_once, connections - at)));
+    open(std::span(order_.all()).subspan(at, std::min(opened_at_once, connections - at)));
   }
   if (stack_.connections() != connections) {
     throw std::runtime_error("a connection could not be opened");
   }
-}
-
-std::vector<std::uint32_t> TcpStand::draw(std::size_t count) {
-  if (count < order_.size()) {
-    for (std::size_t place = 0; place < count; ++place) {
-      std::swap(order_[place], order_[place + random_() % (order_.size() - place)]);
-    }
-  } else {
-    std::ranges::shuffle(order_, random_);
-  }
-  return {order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(std::min(count, order_.size()))};
 }
 
 void TcpStand::open(std::span<const std::uint32_t> numbers) {

@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
-#include <random>
 #include <span>
 #include <stdexcept>
 #include <vector>
 
+#include "bench/shuffled.h"
 #include "bench/tcp_peer.h"
 #include "dataplane/tcp/stack.h"
 #include "dataplane/worker/large_pages.h"
@@ -44,7 +43,7 @@ class TcpStand final : private tcp::StackOutput {
   TcpStand(PeerRole role, std::size_t connections, std::size_t spare = 0);
 
   // `count` open connections, drawn anew, in no order; all of them when there are no more.
-  [[nodiscard]] std::vector<std::uint32_t> draw(std::size_t count);
+  [[nodiscard]] std::vector<std::uint32_t> draw(std::size_t count) { return order_.draw(count); }
 
   [[nodiscard]] TcpPeer& peer() { return peer_; }
   [[nodiscard]] tcp::Stack& stack() { return stack_; }
@@ -52,7 +51,6 @@ class TcpStand final : private tcp::StackOutput {
   [[nodiscard]] CountedBuffer& buffer() { return buffer_; }
   [[nodiscard]] tcp::Time now() const { return now_; }
   [[nodiscard]] std::uint32_t now_ms() const { return tcp::milliseconds_of(now_); }
-  [[nodiscard]] std::size_t bytes() const { return counted_.bytes; }  // of the stack's memory, without nodes
   void advance(tcp::Duration by) { now_ += by; }
 
   // What follows is what may be timed; nothing of it allocates.
@@ -113,30 +111,12 @@ class TcpStand final : private tcp::StackOutput {
   tcp::Time now_{std::chrono::seconds{1'000}};
   TcpPeer peer_;
   CountedBuffer buffer_;
-  // Counts what the stack takes.
-  class Counted final : public std::pmr::memory_resource {
-   public:
-    std::size_t bytes = 0;
-
-   private:
-    void* do_allocate(std::size_t size, std::size_t alignment) override {
-      bytes += size;
-      return pages_.allocate(size, alignment);
-    }
-    void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
-      pages_.deallocate(memory, size, alignment);
-    }
-    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-    worker::LargePages pages_;
-  };
-
   tcp::Settings settings_;
   worker::LargePages pages_;
-  Counted counted_;
   tcp::Memory memory_;
   tcp::Stack stack_;
   std::vector<tcp::ConnectionId> ids_;
-  std::vector<std::uint32_t> order_;
+  Shuffled order_;
   std::vector<TcpPeer::Heard> sent_;
   std::vector<tcp::ConnectionId> accepted_;
   std::vector<tcp::ConnectionId> finished_;
@@ -144,7 +124,6 @@ class TcpStand final : private tcp::StackOutput {
   std::uint64_t delivered_octets_ = 0;
   bool closing_ = false;
   PeerRole role_;
-  std::mt19937_64 random_{1};
 };
 
 }  // namespace steelyard::bench

@@ -1,10 +1,9 @@
 // Idle connections cost little and hold nothing. A hundred thousand here; the million is bench/tcp_benchmark's.
 #include <gtest/gtest.h>
 
-#include <numeric>
-#include <random>
 #include <vector>
 
+#include "bench/shuffled.h"
 #include "bench/tcp_echo.h"
 
 namespace steelyard::tcp::test {
@@ -23,10 +22,7 @@ TEST(IdleConnections, take_at_most_512_bytes_hold_no_node_and_no_buffer_and_stil
   EXPECT_EQ(echo.stack().timers(), 0U);
   EXPECT_EQ(echo.nodes(), 0U);
 
-  std::vector<std::uint32_t> all(connections);
-  std::iota(all.begin(), all.end(), 0U);
-  std::ranges::shuffle(all, std::mt19937_64{1});
-  const std::span random = std::span(all).first(bench::TcpEcho::most_at_once);
+  const std::vector<std::uint32_t> random = bench::Shuffled(connections).draw(bench::TcpEcho::most_at_once);
   EXPECT_EQ(echo.exchange(random), random.size());
   EXPECT_EQ(echo.nodes(), 0U);
   EXPECT_EQ(echo.buffers_held(), 0);
