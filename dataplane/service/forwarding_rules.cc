@@ -1,0 +1,1 @@
+#include "dataplane/service/forwarding_rules.h"

@@ -1,0 +1,71 @@
+// What an HTTP listener does with requests beside choosing a server: part of the snapshot, immutable, shared between
+// snapshots while it says the same. Its targets are listeners of their own (`Listener`), one for each server group that
+// a listener or a rule of it sends requests to: scheduler, servers, health and counters are those of the target.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/service/forwarding_rules.h"
+
+namespace steelyard::service {
+
+// What becomes of X-Forwarded-For: the client's address is appended to what came, replaces it, or is not told.
+enum class ForwardedFor : std::uint8_t { append, replace, off };
+
+enum class SameSite : std::uint8_t { unset, lax, strict, none };
+
+// Session persistence by cookie. Of a target: a rule may have its own.
+struct SessionCookie {
+  enum class Kind : std::uint8_t {
+    off,
+    insert,   // ours: SERVERID
+    rewrite,  // the application's, whose value we mark
+  };
+  Kind kind = Kind::off;
+  std::string name = "SERVERID";
+  std::chrono::seconds timeout{0};  // insert: since the client was last seen
+  bool strict = false;              // insert: 503 instead of another server when that one is down
+  bool drain = true;                // holders of valid cookies keep a server of weight 0
+  SameSite same_site = SameSite::unset;
+
+  friend bool operator==(const SessionCookie&, const SessionCookie&) = default;
+};
+
+// Everything is answered by a redirection to the same host, path and query.
+struct Redirect {
+  std::uint16_t status = 302;  // 301, 302, 303, 307, 308
+  bool to_https = true;
+  std::uint16_t port = 443;
+  friend bool operator==(const Redirect&, const Redirect&) = default;
+};
+
+struct HttpSettings {
+  std::chrono::milliseconds header_timeout{10'000};     // from a request's first octet to its head's end
+  std::chrono::milliseconds idle_timeout{15'000};       // of a client between requests
+  std::chrono::milliseconds request_timeout{60'000};    // to the answer's head, and between pieces of bodies
+  std::chrono::milliseconds connect_timeout{5'000};     // to a server, all tries together
+  std::chrono::milliseconds tunnel_timeout{3'600'000};  // of silence after a 101
+  std::uint32_t most_header_octets = 32'768;            // of a head
+  std::uint32_t most_fields = 128;                      // of a head
+  std::uint32_t most_target_octets = 8'192;             // of a request's target
+  std::uint64_t most_body_octets = 0;                   // 0: any
+  std::uint32_t most_requests = 0;                      // of a client's connection; 0: any
+  ForwardedFor forwarded_for = ForwardedFor::append;
+  bool forwarded_proto = false;
+  bool forwarded_port = false;
+  bool forwarded_client_port = false;
+  bool slb_id = false;
+  bool slb_ip = false;
+  bool https = false;         // what X-Forwarded-Proto says
+  std::string load_balancer;  // what SLB-ID says
+  SessionCookie cookie;
+  std::optional<Redirect> redirect;
+  std::shared_ptr<const ForwardingRules> rules;  // null: none
+};
+
+}  // namespace steelyard::service
