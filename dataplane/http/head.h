@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -74,7 +75,10 @@ struct MessageHead {
   Framing framing;
   bool keep_alive = true;       // the sender wants to go on after this message
   std::string_view connection;  // the tokens of Connection, when there is one such field; with several the last one
-  std::string_view upgrade;     // value of Upgrade, when Connection names it; else empty
+  bool several_connections = false;  // there are fields of that name beside the one in `connection`
+  // Value of Upgrade, when Connection names it; else empty. Empty as well when nobody should act on it: in HTTP/1.0,
+  // and when it asks for HTTP/2, whose requests nobody would look at.
+  std::string_view upgrade;
   Fields fields;
 };
 
@@ -84,7 +88,7 @@ struct RequestHead : MessageHead {
   // The target in origin form ("/path?query", or "*"): what goes to the server, absolute-form turned into it.
   std::string_view target;
   std::string_view path;       // of the target, without query
-  std::string_view host;       // without port; empty: an HTTP/1.0 request without Host
+  std::string_view host;       // without port, an IPv6 address in its brackets; empty: HTTP/1.0 without Host
   std::string_view authority;  // what the server's Host field says: host and port as they came
   bool expects_continue = false;
 };
@@ -92,6 +96,9 @@ struct RequestHead : MessageHead {
 struct ResponseHead : MessageHead {
   std::uint16_t status = 200;
   std::string_view reason;
+  // Content-Length of an answer that has no body for another reason (to HEAD, or a 304: RFC 9110 section 8.6). Passed
+  // on; the framing has nothing to do with it.
+  std::optional<std::uint64_t> announced_length;
 
   [[nodiscard]] bool is_interim() const { return status < 200 && status != 101; }
 };

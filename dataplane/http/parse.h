@@ -35,7 +35,7 @@ struct ParseLimits {
 
 // Why a head is not taken.
 struct Refusal {
-  std::uint16_t status = 400;  // what the client is told: 400, 405, 414, 431, 501, 505; of answers: 502
+  std::uint16_t status = 400;  // what the client is told: 400, 405, 414, 417, 431, 501, 505; of answers: 502
   Cause cause = Cause::bad_request;
   const char* fault = "";  // a few words for logs and tests, "two lengths that differ"
 };

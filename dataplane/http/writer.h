@@ -1,6 +1,7 @@
 // Writes a head into buffers: pieces of text one after the other, into as many rooms as they need.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
