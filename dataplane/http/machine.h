@@ -54,7 +54,7 @@ class Proxy::Machine {
   void wake(LinkIndex index);
   void work(LinkIndex index);
   void on_deadline(LinkIndex index);
-  void sweep();
+  std::size_t sweep();  // how many connections it has looked at
 
   // links.cc
   [[nodiscard]] LinkIndex make_link(tcp::ConnectionId connection, Side side);
@@ -106,7 +106,8 @@ class Proxy::Machine {
   void serve_server(LinkIndex index);
   void on_server_lost(ExchangeIndex x);
   void let_go_of_server(ExchangeIndex x, bool reusable);
-  void close_server(LinkIndex index);
+  // `in_order`: all has been said on it. Otherwise a reset, so that the server stops working for nobody.
+  void close_server(LinkIndex index, bool in_order);
   void uncount(Exchange& exchange);
   void put_idle(LinkIndex index);
   [[nodiscard]] LinkIndex take_idle(service::BackendId backend);

@@ -188,8 +188,7 @@ std::size_t Proxy::Machine::turn(tcp::Time now, std::uint64_t wall_us) {
     ++done;
     on_deadline(index);
   });
-  sweep();
-  return done;
+  return done + sweep();
 }
 
 void Proxy::Machine::work(LinkIndex index) {
@@ -230,7 +229,8 @@ void Proxy::Machine::on_deadline(LinkIndex index) {
 }
 
 // After a change of the configuration: clients that idle at a listener that takes no more requests are let go.
-void Proxy::Machine::sweep() {
+std::size_t Proxy::Machine::sweep() {
+  const std::size_t begun = sweep_at_;
   for (std::size_t left = swept_a_turn; left > 0 && sweep_at_ < links_.all.size(); --left, ++sweep_at_) {
     Link& link = links_.all[sweep_at_];
     const auto index = static_cast<LinkIndex>(sweep_at_);
@@ -243,6 +243,7 @@ void Proxy::Machine::sweep() {
       close_idle(index);
     }
   }
+  return sweep_at_ - begun;
 }
 
 }  // namespace steelyard::http

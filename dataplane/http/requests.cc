@@ -200,6 +200,7 @@ void Proxy::Machine::judge_cookie(Exchange& exchange, const service::Listener& t
     const bool up = target.state->states[session.server].up.load(std::memory_order_acquire);
     if (up && (server.weight != 0 || settings.drain)) {
       exchange.sticky_place = static_cast<std::uint32_t>(session.server);
+      exchange.tag = cookies_.tag_of(server);
       exchange.cookie_first_seen = session.stamp.first_seen;
       // Written anew when a tenth of its time has passed: late enough to be rare, early enough not to expire.
       exchange.set_cookie = inserts && seconds - session.stamp.last_seen >= std::max(timeout / 10, 1U);

@@ -218,14 +218,13 @@ void Proxy::Machine::let_go_of_server(ExchangeIndex x, bool reusable) {
       still_wanted(link)) {
     return put_idle(index);
   }
-  close_server(index);
+  close_server(index, exchange.stage == Stage::tunnel || (exchange.head_sent && exchange.response_body.complete()));
 }
 
-// With unread data, or before it has answered: a reset. Nobody waits for what it says.
-void Proxy::Machine::close_server(LinkIndex index) {
+void Proxy::Machine::close_server(LinkIndex index, bool in_order) {
   Link& link = at(index);
   if (!link.over) {
-    if (link.established && link.received.empty() && link.unsent.empty()) {
+    if (in_order && link.received.empty() && link.unsent.empty()) {
       ground_.close(link.id, now_);
     } else {
       ground_.abort(link.id, now_);
@@ -292,7 +291,7 @@ void Proxy::Machine::close_idle(LinkIndex index) {
   if (at(index).idle) {
     unlink_idle(index);
   }
-  close_server(index);
+  close_server(index, true);
 }
 
 // Is the server of an idle connection still one that gets requests?

@@ -407,7 +407,7 @@ TEST(ProxyFailures, AClientThatDoesNotReadIsGivenUp) {
   const auto client = world.client();
   world.set_room(client, 10);
   world.says(client, ProxyWorld::get);
-  world.says(world.last_opened(), ProxyWorld::ok);
+  world.says(world.last_opened(), "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n" + std::string(50'000, 'x'));
   world.advance(seconds{61});
   EXPECT_TRUE(world.peer(client).reset);
   EXPECT_TRUE(world.peer(world.last_opened()).gone);
