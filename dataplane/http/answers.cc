@@ -167,6 +167,9 @@ void Proxy::Machine::fail_silently(ExchangeIndex x, Cause cause) {
 
 void Proxy::Machine::end_exchange(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
+  if (exchange.stage == Stage::queued) {
+    dequeue(x);
+  }
   exchange.record.total_us = exchange.record.head_us + since(exchange.head_at);
   ground_.log(exchange.record);
   exchange.replay.clear(ground_.memory());

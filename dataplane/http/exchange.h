@@ -13,6 +13,7 @@ namespace steelyard::http {
 
 enum class Stage : std::uint8_t {
   free,
+  queued,      // for a server that has room
   connecting,  // to a server
   waiting,     // for the answer's head; the request's body is on its way
   answering,   // the answer's body is on its way
@@ -61,6 +62,8 @@ struct Exchange {
   std::uint32_t cookie_first_seen = 0;
   ServerTag tag;  // of the server
   tcp::Time connect_deadline = tcp::never;
+  ExchangeIndex queue_next = nobody;
+  ExchangeIndex queue_previous = nobody;
 
   // --- the answer ------------------------------------------------------------------------------------------------
   BodyReader response_body;

@@ -4,6 +4,7 @@
 //   links.cc     connections: making, sending, closing, letting go
 //   requests.cc  clients: heads, admission, routing
 //   servers.cc   choosing a server, connections to servers, what idles, trying again
+//   queues.cc    requests that wait for a server with room
 //   answers.cc   servers: heads of answers, bodies, tunnels, the end of an exchange
 //   own_answers.cc  what we answer ourselves
 //   compose.cc   heads as they are written anew
@@ -116,6 +117,22 @@ class Proxy::Machine {
   [[nodiscard]] bool still_wanted(const Link& server) const;
   void on_server_deadline(LinkIndex index);
 
+  // queues.cc
+  // Of the requests of a target that no server has room for, the first to have come is the first to be asked again.
+  struct Queue {
+    ExchangeIndex first = 0;  // + 1: all zero is an empty queue
+    ExchangeIndex last = 0;   // + 1
+    std::uint32_t length = 0;
+    bool listed = false;  // in queued_targets_
+    bool freed = false;   // a request of the target has ended
+    tcp::Time next_try{};
+  };
+  // False: the queue is full, or there is none.
+  [[nodiscard]] bool enqueue(ExchangeIndex x);
+  void dequeue(ExchangeIndex x);
+  std::size_t serve_queues();
+  std::size_t serve_queue(service::ListenerId target, Queue& queue);
+
   // answers.cc
   void continue_answer(ExchangeIndex x);
   void take_answer_head(ExchangeIndex x, std::size_t octets);
@@ -173,10 +190,12 @@ class Proxy::Machine {
   std::vector<Exchange> exchanges_;
   ExchangeIndex free_exchanges_ = nobody;
   service::StableArray<LinkIndex> idle_;  // by BackendId: the connection that has been idle for the shortest time, + 1
-  std::size_t sweep_at_;                  // where sweep() goes on; all links: done
-  std::vector<tcp::ConnectionId> unwanted_;  // came when no link was free
-  std::vector<std::uint8_t> scratch_;        // a head that has come in pieces
-  RequestHead request_head_;                 // of the call at hand: too large for a stack frame in a hot path
+  service::StableArray<Queue> queues_;    // by ListenerId
+  std::vector<service::ListenerId> queued_targets_;  // whose queue is not empty
+  std::size_t sweep_at_;                             // where sweep() goes on; all links: done
+  std::vector<tcp::ConnectionId> unwanted_;          // came when no link was free
+  std::vector<std::uint8_t> scratch_;                // a head that has come in pieces
+  RequestHead request_head_;                         // of the call at hand: too large for a stack frame in a hot path
   ResponseHead response_head_;
   ProxyCounters counters_;
 };

@@ -53,7 +53,8 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
       by_connection_(setup.connections, nobody),
       wheel_(links_, now),
       exchanges_(setup.exchanges),
-      idle_(service::max_backends) {
+      idle_(service::max_backends),
+      queues_(service::max_listeners + 1) {
   links_.all.resize(setup.connections + std::min(setup.connections, spare_links));
   for (std::size_t index = links_.all.size(); index-- > 0;) {
     links_.all[index].next = free_links_;
@@ -66,6 +67,7 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
   sweep_at_ = links_.all.size();
   scratch_.resize(most_head_octets);
   unwanted_.reserve(setup.connections);
+  queued_targets_.reserve(service::max_listeners);
 }
 
 void Proxy::Machine::set_snapshot(const service::Snapshot* snapshot) {
@@ -188,7 +190,7 @@ std::size_t Proxy::Machine::turn(tcp::Time now, std::uint64_t wall_us) {
     ++done;
     on_deadline(index);
   });
-  return done + sweep();
+  return done + serve_queues() + sweep();
 }
 
 void Proxy::Machine::work(LinkIndex index) {

@@ -32,6 +32,7 @@ struct ProxyCounters {
   service::Gauge servers;    // connections to servers
   service::Gauge idle;       // of those: waiting for a request
   service::Gauge exchanges;  // requests under way
+  service::Gauge queued;     // of those: waiting for a server with room
 };
 
 class Proxy {

@@ -217,7 +217,7 @@ void Proxy::Machine::continue_request(ExchangeIndex x) {
   if (exchange.stage == Stage::tunnel) {
     return continue_tunnel(x);
   }
-  if (exchange.stage == Stage::connecting) {
+  if (exchange.stage == Stage::queued || exchange.stage == Stage::connecting) {
     return;
   }
   if (!pass_request_body(x)) {
@@ -280,6 +280,9 @@ void Proxy::Machine::on_client_deadline(LinkIndex index) {
   }
   if (link.exchange != nobody) {
     Exchange& exchange = exchange_at(link.exchange);
+    if (exchange.stage == Stage::queued) {
+      return fail(link.exchange, 503, Cause::queue_timeout);
+    }
     if (!exchange.body_taken && !exchange.head_sent) {
       exchange.close_client = true;
       return fail(link.exchange, 408, Cause::body_timeout);

@@ -33,6 +33,9 @@ void Proxy::Machine::find_server(ExchangeIndex x) {
   if (place) {
     return use_server(x, *target, *place);
   }
+  if (refused == Cause::queue_full && enqueue(x)) {
+    return;
+  }
   const bool tried = exchange.tries != 0 && refused == Cause::no_server;
   fail(x, tried ? 502 : 503, tried ? exchange.failure : refused);
 }
@@ -44,7 +47,11 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
     // The configuration may have changed since the cookie was read.
     const bool there = exchange.sticky_place < target.servers.size() &&
                        cookies_.tag_of(target.servers[exchange.sticky_place]) == exchange.tag;
-    if (there && exchange.sticky_tried < sticky_tries && ground_.has_place(target.servers[exchange.sticky_place])) {
+    if (there && exchange.sticky_tried < sticky_tries) {
+      if (!ground_.has_place(target.servers[exchange.sticky_place])) {
+        refused = Cause::queue_full;  // the session waits for its server
+        return std::nullopt;
+      }
       ++exchange.sticky_tried;
       return exchange.sticky_place;
     }
@@ -173,6 +180,7 @@ void Proxy::Machine::serve_server(LinkIndex index) {
       static_cast<void>(flush(index));  // of the request's head
       continue_request(x);
       break;
+    case Stage::queued:
     case Stage::free:
       break;
   }
@@ -237,6 +245,7 @@ void Proxy::Machine::uncount(Exchange& exchange) {
   if (exchange.counted) {
     exchange.counted = false;
     ground_.end_request(exchange.target, exchange.record.backend);
+    queues_[exchange.target.value].freed = true;
   }
 }
 
@@ -333,6 +342,7 @@ void Proxy::Machine::on_server_deadline(LinkIndex index) {
     case Stage::tunnel:
       fail_silently(x, Cause::none);
       break;
+    case Stage::queued:
     case Stage::free:
       break;
   }

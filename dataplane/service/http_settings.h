@@ -49,6 +49,8 @@ struct HttpSettings {
   std::chrono::milliseconds idle_timeout{15'000};       // of a client between requests
   std::chrono::milliseconds request_timeout{60'000};    // to the answer's head, and between pieces of bodies
   std::chrono::milliseconds connect_timeout{5'000};     // to a server, all tries together
+  std::chrono::milliseconds queue_timeout{5'000};       // of requests that wait for a server with room; 0: none waits
+  std::uint32_t queue_length = 1'024;                   // requests of a target that wait, in each worker
   std::chrono::milliseconds tunnel_timeout{3'600'000};  // of silence after a 101
   std::uint32_t most_header_octets = 32'768;            // of a head
   std::uint32_t most_fields = 128;                      // of a head

@@ -296,17 +296,23 @@ const std::uint8_t* ProxyWorld::data_of(const tcp::Slice& slice) const {
 
 Ground::Choice ProxyWorld::choose(const service::Listener& target, const service::Address& /*client*/,
                                   std::uint16_t /*port*/, std::span<const std::size_t> without) {
-  if (no_places_) {
-    return {std::nullopt, Cause::queue_full};
-  }
+  bool full = false;
   for (std::size_t tries = 0; tries < target.servers.size(); ++tries) {
     const std::size_t place = rotation_++ % target.servers.size();
     if (target.state->states[place].up.load() && target.servers[place].weight != 0 &&
         std::ranges::find(without, place) == without.end()) {
-      return {place, Cause::none};
+      if (has_place(target.servers[place])) {
+        return {place, Cause::none};
+      }
+      full = true;
     }
   }
-  return {};
+  return {std::nullopt, full ? Cause::queue_full : Cause::no_server};
+}
+
+bool ProxyWorld::has_place(const service::Server& server) const {
+  const auto counted = counted_.find(server.id.value);
+  return (counted == counted_.end() ? 0 : counted->second) < places_;
 }
 
 void ProxyWorld::begin_request(const service::Listener& /*target*/, const service::Server& server) {

@@ -77,7 +77,8 @@ class ProxyWorld final : private Ground {
   [[nodiscard]] int requests_at(std::size_t server) const;  // counted now
   [[nodiscard]] std::uint64_t wall_seconds() const { return static_cast<std::uint64_t>(wall_us_ / 1'000'000); }
   void without_rooms(bool none) { no_rooms_ = none; }
-  void without_places(bool none) { no_places_ = none; }
+  // How many requests a server takes at a time.
+  void set_places(int places) { places_ = places; }
   // "GET / HTTP/1.1" and a Host, for those that care for nothing else.
   static constexpr std::string_view get = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
   static constexpr std::string_view ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -99,7 +100,7 @@ class ProxyWorld final : private Ground {
   void compact(tcp::SliceQueue& /*queue*/) override {}
   [[nodiscard]] Choice choose(const service::Listener& target, const service::Address& client, std::uint16_t port,
                               std::span<const std::size_t> without) override;
-  [[nodiscard]] bool has_place(const service::Server& /*server*/) const override { return !no_places_; }
+  [[nodiscard]] bool has_place(const service::Server& server) const override;
   void begin_request(const service::Listener& target, const service::Server& server) override;
   void end_request(service::ListenerId target, service::BackendId server) override;
   void log(const AccessRecord& record) override { log_.push_back(record); }
@@ -131,7 +132,7 @@ class ProxyWorld final : private Ground {
   std::vector<AccessRecord> log_;
   std::size_t rotation_ = 0;
   bool no_rooms_ = false;
-  bool no_places_ = false;
+  int places_ = 1'000'000;
   std::unique_ptr<Proxy> proxy_;
 };
 
