@@ -57,6 +57,7 @@ class Steelyard:
 
     def write(self, document):
         """Replaces the configuration file, as an editor does; text is written as it is."""
+        self.document = document
         text = document if isinstance(document, str) else configuration.to_yaml(document)
         fresh = self.path.with_suffix(".new")
         fresh.write_text(text)
@@ -142,6 +143,16 @@ class Steelyard:
     def stop(self):
         """SIGTERM; the exit code."""
         return self.process.stop(timeout=20)
+
+    def restart(self):
+        """An orderly end and a new process."""
+        self.stop()
+        return self.start()
+
+    def resident(self):
+        """Bytes of memory that the process has in use."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
     def kill(self):
         self.process.kill()
