@@ -1,6 +1,6 @@
 // Heads as they go on: always written anew from what was understood, never the sender's own octets.
+#include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "dataplane/http/composition.h"
 #include "dataplane/http/cookie_edit.h"
@@ -88,6 +88,38 @@ void write_private_directives(HeadWriter& writer, std::string_view value) {
   }
 }
 
+// Is a field of this name replaced, or not passed on?
+bool is_edited_away(std::span<const service::HeaderEdit> edits, std::string_view name) {
+  for (const service::HeaderEdit& edit : edits) {
+    if (edit.kind != service::HeaderEdit::Kind::add && same_name(edit.name, name)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void write_edits(HeadWriter& writer, std::span<const service::HeaderEdit> edits) {
+  for (const service::HeaderEdit& edit : edits) {
+    if (edit.kind != service::HeaderEdit::Kind::remove && !same_name(edit.name, "host")) {
+      writer.field(edit.name, edit.value);
+    }
+  }
+}
+
+void write_target(HeadWriter& writer, const service::HttpSettings& settings, std::string_view target) {
+  if (settings.path_edit && target.starts_with(settings.path_edit->prefix)) {
+    const std::string& replacement = settings.path_edit->replacement;
+    const std::string_view rest = target.substr(settings.path_edit->prefix.size());
+    if (!replacement.starts_with('/') && (replacement.empty() ? !rest.starts_with('/') : true)) {
+      writer.text("/");
+    }
+    writer.text(replacement);
+    writer.text(rest);
+  } else {
+    writer.text(target);
+  }
+}
+
 }  // namespace
 
 void Proxy::Machine::write_forwarded(HeadWriter& writer, const Exchange& exchange, const service::Listener& listener,
@@ -137,11 +169,16 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
   HeadWriter& writer = composition.writer();
   writer.text(head.method_name);
   writer.text(" ");
-  writer.text(head.target);
+  write_target(writer, *target.http, head.target);
   writer.text(" HTTP/1.1\r\n");
-  writer.field("Host", head.authority);  // empty when an HTTP/1.0 client has named none (RFC 9112 section 3.2)
+  const std::span<const service::HeaderEdit> edits = target.http->request_edits;
+  const auto host = std::ranges::find_if(edits, [](const auto& edit) { return same_name(edit.name, "host"); });
+  writer.field("Host", host != edits.end()
+                           ? std::string_view(host->value)
+                           : head.authority);  // empty when an HTTP/1.0 client has named none (RFC 9112 section 3.2)
   for (const Field& field : head.fields.all()) {
-    if (is_hop_by_hop(head, field.name) || is_overwritten(*listener.http, field.name)) {
+    if (is_hop_by_hop(head, field.name) || is_overwritten(*listener.http, field.name) ||
+        is_edited_away(edits, field.name)) {
       continue;
     }
     if (cookie.kind != Kind::off && is_cookie_field(field.name)) {
@@ -155,6 +192,7 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
     writer.field(field.name, field.value);
   }
   write_forwarded(writer, exchange, listener, head);
+  write_edits(writer, edits);
   write_framing(writer, head.framing);
   if (exchange.wants_upgrade) {
     writer.field("Connection", "upgrade");
@@ -179,6 +217,9 @@ bool Proxy::Machine::write_answer_field(HeadWriter& writer, const Exchange& exch
                                         const Field& field) {
   if (target == nullptr) {
     return false;
+  }
+  if (is_edited_away(target->http->answer_edits, field.name)) {
+    return true;
   }
   const service::SessionCookie& cookie = target->http->cookie;
   if (cookie.kind == service::SessionCookie::Kind::rewrite && same_name(field.name, "set-cookie")) {
@@ -250,6 +291,9 @@ std::uint64_t Proxy::Machine::send_answer_head(ExchangeIndex x, const ResponseHe
 // What we add to an answer.
 void Proxy::Machine::write_answer_end(HeadWriter& writer, const Exchange& exchange, const service::Listener* target,
                                       const ResponseHead& head, bool has_cache_control) {
+  if (target != nullptr) {
+    write_edits(writer, target->http->answer_edits);
+  }
   if (exchange.set_cookie && target != nullptr) {
     const auto seconds = static_cast<std::uint32_t>(wall_us_ / 1'000'000);
     const SessionCookies::Value value =

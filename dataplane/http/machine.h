@@ -155,12 +155,17 @@ class Proxy::Machine {
     Cause cause = Cause::none;
     bool with_body = true;
     bool close = true;
+    bool without_content = false;  // the status has none
     Location location{};
+    const service::FixedAnswer* fixed = nullptr;  // instead of a page of ours
   };
   std::uint64_t write_own(LinkIndex client, const OwnAnswer& own);
-  void answer(ExchangeIndex x, std::uint16_t status, Cause cause, const Location& location = {});
+  void answer(ExchangeIndex x, OwnAnswer own);
+  void answer(ExchangeIndex x, std::uint16_t status, Cause cause) { answer(x, {.status = status, .cause = cause}); }
   void answer_without_request(LinkIndex index, std::uint16_t status, Cause cause);
   void redirect(ExchangeIndex x, const service::Listener& listener, const RequestHead& head);
+
+  void answer_fixed(ExchangeIndex x, const service::FixedAnswer& fixed);
 
   // compose.cc
   [[nodiscard]] bool compose_request(Exchange& exchange, const service::Listener& listener,

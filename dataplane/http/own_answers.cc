@@ -11,6 +11,10 @@ namespace {
 
 std::string_view reason_of(std::uint16_t status) {
   switch (status) {
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
     case 301:
       return "Moved Permanently";
     case 302:
@@ -25,10 +29,14 @@ std::string_view reason_of(std::uint16_t status) {
       return "Bad Request";
     case 403:
       return "Forbidden";
+    case 404:
+      return "Not Found";
     case 405:
       return "Method Not Allowed";
     case 408:
       return "Request Timeout";
+    case 410:
+      return "Gone";
     case 413:
       return "Content Too Large";
     case 414:
@@ -61,24 +69,46 @@ constexpr std::string_view page_end = "</p>\n";
 
 }  // namespace
 
-// Returns how many octets it has sent. `location`: pieces of a Location field, empty ones are none.
+namespace {
+
+void write_title(HeadWriter& writer, std::uint16_t status) {
+  writer.number(status);
+  writer.text(" ");
+  writer.text(reason_of(status));
+}
+
+// How long the page is; and writes it.
+std::size_t page_octets(std::uint16_t status, Cause cause) {
+  const std::size_t title = 4 + reason_of(status).size();  // "503 Service Unavailable"
+  return page_begin.size() + page_middle.size() + page_cause.size() + page_end.size() + 2 * title +
+         code_of(cause).size();
+}
+void write_page(HeadWriter& writer, std::uint16_t status, Cause cause) {
+  writer.text(page_begin);
+  write_title(writer, status);
+  writer.text(page_middle);
+  write_title(writer, status);
+  writer.text(page_cause);
+  writer.text(code_of(cause));
+  writer.text(page_end);
+}
+
+}  // namespace
+
+// Returns how many octets it has sent.
 std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) {
   Composition composition(ground_);
   HeadWriter& writer = composition.writer();
-  const std::string_view reason = reason_of(own.status);
-  const std::size_t title = 4 + reason.size();  // "503 Service Unavailable"
-  const std::size_t page = page_begin.size() + page_middle.size() + page_cause.size() + page_end.size() + 2 * title +
-                           code_of(own.cause).size();
-  const auto write_title = [&] {
-    writer.number(own.status);
-    writer.text(" ");
-    writer.text(reason);
-  };
   writer.text("HTTP/1.1 ");
-  write_title();
-  writer.text("\r\nContent-Type: text/html\r\nCache-Control: no-cache\r\nContent-Length: ");
-  writer.number(page);
+  write_title(writer, own.status);
   writer.end_line();
+  writer.field("Cache-Control", "no-cache");
+  if (!own.without_content) {
+    writer.field("Content-Type", own.fixed != nullptr ? std::string_view(own.fixed->content_type) : "text/html");
+    writer.text("Content-Length: ");
+    writer.number(own.fixed != nullptr ? own.fixed->body.size() : page_octets(own.status, own.cause));
+    writer.end_line();
+  }
   if (!own.location[0].empty()) {
     writer.text("Location: ");
     for (const std::string_view piece : own.location) {
@@ -93,14 +123,12 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
     writer.field("Connection", "close");
   }
   writer.end_line();
-  if (own.with_body) {
-    writer.text(page_begin);
-    write_title();
-    writer.text(page_middle);
-    write_title();
-    writer.text(page_cause);
-    writer.text(code_of(own.cause));
-    writer.text(page_end);
+  if (own.without_content) {
+    // RFC 9110 section 6.4.1.
+  } else if (own.with_body && own.fixed != nullptr) {
+    writer.text(own.fixed->body);
+  } else if (own.with_body) {
+    write_page(writer, own.status, own.cause);
   }
   if (!composition.complete()) {
     abort(client);  // not even for a few words is there room
@@ -110,20 +138,26 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
   return writer.written();
 }
 
-void Proxy::Machine::answer(ExchangeIndex x, std::uint16_t status, Cause cause, const Location& location) {
+// Ends the exchange by an answer of ours.
+void Proxy::Machine::answer(ExchangeIndex x, OwnAnswer own) {
   Exchange& exchange = exchange_at(x);
   let_go_of_server(x, false);
-  exchange.record.status = status;
-  exchange.record.cause = cause;
-  const bool close = exchange.close_client || !exchange.body_taken || exchange.client_is_1_0;
-  exchange.record.octets_out += write_own(exchange.client, {.status = status,
-                                                            .cause = cause,
-                                                            .with_body = exchange.method != Method::head,
-                                                            .close = close,
-                                                            .location = location});
+  exchange.record.status = own.status;
+  exchange.record.cause = own.cause;
+  own.with_body = exchange.method != Method::head;
+  own.close = exchange.close_client || !exchange.body_taken || exchange.client_is_1_0;
+  exchange.record.octets_out += write_own(exchange.client, own);
   const LinkIndex client = exchange.client;
   end_exchange(x);
-  settle_client(client, close);
+  settle_client(client, own.close);
+}
+
+void Proxy::Machine::answer_fixed(ExchangeIndex x, const service::FixedAnswer& fixed) {
+  const bool empty = fixed.status == 204 || fixed.status == 304;  // which have no body (RFC 9110 section 6.4.1)
+  answer(x, {.status = fixed.status,
+             .cause = fixed.denied ? Cause::denied : Cause::fixed_answer,
+             .without_content = empty,
+             .fixed = &fixed});
 }
 
 // To octets that have not become a request; then the connection ends. It is logged like one.
@@ -153,11 +187,12 @@ void Proxy::Machine::redirect(ExchangeIndex x, const service::Listener& listener
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), redirect.port).ptr;
   const std::string_view port(digits.data(), end);
   if (head.host.empty()) {  // HTTP/1.0 without Host: there is no name to go to
-    return answer(x, 400, Cause::bad_request);
+    return answer(x, {.status = 400, .cause = Cause::bad_request});
   }
-  answer(x, redirect.status, Cause::redirected,
-         {redirect.to_https ? "https://" : "http://", head.host, default_port ? "" : ":",
-          default_port ? std::string_view{} : port, head.target == "*" ? "/" : head.target});
+  answer(x, {.status = redirect.status,
+             .cause = Cause::redirected,
+             .location = {redirect.to_https ? "https://" : "http://", head.host, default_port ? "" : ":",
+                          default_port ? std::string_view{} : port, head.target == "*" ? "/" : head.target}});
 }
 
 }  // namespace steelyard::http

@@ -174,6 +174,10 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
     return false;
   }
   exchange.record.target = exchange.target;
+  if (target->http->fixed_answer) {
+    answer_fixed(x, *target->http->fixed_answer);
+    return false;
+  }
   judge_cookie(exchange, *target, head);
   if (!compose_request(exchange, *listener, *target, head)) {
     answer(x, 503, Cause::no_room);

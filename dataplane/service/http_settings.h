@@ -44,6 +44,36 @@ struct Redirect {
   friend bool operator==(const Redirect&, const Redirect&) = default;
 };
 
+// A change of a message's fields. Names do not care for case. Fields of the connection and of framing cannot be
+// changed.
+struct HeaderEdit {
+  enum class Kind : std::uint8_t {
+    add,     // beside those of the same name
+    set,     // instead of them
+    remove,  // all of them
+  };
+  Kind kind = Kind::set;
+  std::string name;
+  std::string value;
+  friend bool operator==(const HeaderEdit&, const HeaderEdit&) = default;
+};
+
+// The beginning of a request's path becomes another one before a server sees it.
+struct PathEdit {
+  std::string prefix;       // begins with "/"; other paths stay as they are
+  std::string replacement;  // empty: the prefix is taken away; what is left always begins with "/"
+  friend bool operator==(const PathEdit&, const PathEdit&) = default;
+};
+
+// An answer without a server.
+struct FixedAnswer {
+  std::uint16_t status = 403;
+  std::string content_type = "text/plain";
+  std::string body;
+  bool denied = true;  // it is told as a refusal
+  friend bool operator==(const FixedAnswer&, const FixedAnswer&) = default;
+};
+
 struct HttpSettings {
   std::chrono::milliseconds header_timeout{10'000};     // from a request's first octet to its head's end
   std::chrono::milliseconds idle_timeout{15'000};       // of a client between requests
@@ -67,6 +97,11 @@ struct HttpSettings {
   std::string load_balancer;  // what SLB-ID says
   SessionCookie cookie;
   std::optional<Redirect> redirect;
+  // Of a target: what happens to its messages.
+  std::vector<HeaderEdit> request_edits;
+  std::vector<HeaderEdit> answer_edits;
+  std::optional<PathEdit> path_edit;
+  std::optional<FixedAnswer> fixed_answer;       // then it needs no servers
   std::shared_ptr<const ForwardingRules> rules;  // null: none
 };
 
