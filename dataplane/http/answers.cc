@@ -33,7 +33,6 @@ void Proxy::Machine::take_answer_head(ExchangeIndex x, std::size_t octets) {
   Exchange& exchange = exchange_at(x);
   const LinkIndex server = exchange.server;
   ResponseHead& head = response_head_;
-  head = ResponseHead{};
   const auto parsed = parse_response(gather(at(server), octets), {.fields = Fields::capacity}, exchange.method, head);
   const bool switches = head.status == 101;
   if (!parsed || (switches && (!exchange.wants_upgrade || !exchange.body_taken))) {

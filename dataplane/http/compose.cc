@@ -165,7 +165,7 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
                                      const service::Listener& target, const RequestHead& head) {
   using Kind = service::SessionCookie::Kind;
   const service::SessionCookie& cookie = target.http->cookie;
-  Composition composition(ground_);
+  Composition composition(ground_, slices_);
   HeadWriter& writer = composition.writer();
   writer.text(head.method_name);
   writer.text(" ");
@@ -254,7 +254,7 @@ std::uint64_t Proxy::Machine::send_answer_head(ExchangeIndex x, const ResponseHe
   target = target != nullptr && target->http != nullptr ? target : nullptr;
   const bool final = !head.is_interim() && head.status != 101;
   const bool without_body = exchange.method == Method::head || head.status == 304;
-  Composition composition(ground_);
+  Composition composition(ground_, slices_);
   HeadWriter& writer = composition.writer();
   writer.text("HTTP/1.1 ");
   writer.number(head.status);

@@ -13,7 +13,12 @@ namespace steelyard::http {
 
 class Composition final : private Rooms {
  public:
-  explicit Composition(Ground& ground) : ground_(ground), writer_(*this) {}
+  // A head of the largest allowed size and what is added to it, in buffers of two kilobytes.
+  static constexpr std::size_t most_rooms = 48;
+  using Slices = std::array<tcp::Slice, most_rooms>;
+
+  // `slices` is where it keeps them: not in here, where clearing them would cost as much as a head.
+  Composition(Ground& ground, Slices& slices) : ground_(ground), writer_(*this), slices_(slices) {}
   Composition(const Composition&) = delete;
   Composition& operator=(const Composition&) = delete;
   ~Composition() {
@@ -34,9 +39,6 @@ class Composition final : private Rooms {
   }
 
  private:
-  // A head of the largest allowed size and what is added to it, in buffers of two kilobytes.
-  static constexpr std::size_t most_rooms = 48;
-
   [[nodiscard]] std::span<std::uint8_t> more() override {
     if (count_ == most_rooms) {
       return {};
@@ -53,7 +55,7 @@ class Composition final : private Rooms {
 
   Ground& ground_;
   HeadWriter writer_;
-  std::array<tcp::Slice, most_rooms> slices_;
+  Slices& slices_;
   std::size_t count_ = 0;
 };
 

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/http/composition.h"
 #include "dataplane/http/exchange.h"
 #include "dataplane/http/ground.h"
 #include "dataplane/http/link.h"
@@ -202,6 +203,7 @@ class Proxy::Machine {
   std::vector<std::uint8_t> scratch_;                // a head that has come in pieces
   RequestHead request_head_;                         // of the call at hand: too large for a stack frame in a hot path
   ResponseHead response_head_;
+  Composition::Slices slices_;
   ProxyCounters counters_;
 };
 

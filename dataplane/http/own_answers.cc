@@ -97,7 +97,7 @@ void write_page(HeadWriter& writer, std::uint16_t status, Cause cause) {
 
 // Returns how many octets it has sent.
 std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) {
-  Composition composition(ground_);
+  Composition composition(ground_, slices_);
   HeadWriter& writer = composition.writer();
   writer.text("HTTP/1.1 ");
   write_title(writer, own.status);

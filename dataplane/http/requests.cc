@@ -112,7 +112,6 @@ void Proxy::Machine::begin_exchange(LinkIndex index, std::size_t octets) {
   }
   const service::HttpSettings& settings = settings_of(link.listener);
   RequestHead& head = request_head_;
-  head = RequestHead{};
   const auto parsed = parse_request(
       gather(link, octets), {.fields = settings.most_fields, .target_octets = settings.most_target_octets}, head);
   record.method.assign(head.method_name);
