@@ -59,7 +59,8 @@ build_release() {
 }
 
 micro() {
-  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark forwarding_rules_benchmark
+  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark forwarding_rules_benchmark \
+    cookie_benchmark access_log_benchmark
   surroundings
   local tables=() hugepages
   hugepages=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
@@ -88,6 +89,8 @@ micro() {
   one "" healthcheck_benchmark --benchmark_filter="$filter"
   one "" access_control_benchmark --benchmark_filter="$filter"
   one "" forwarding_rules_benchmark --benchmark_filter="$filter"
+  one "" cookie_benchmark --benchmark_filter="$filter"
+  one "" access_log_benchmark --benchmark_filter="$filter"
   bench/table.py "${tables[@]}"
 }
 
