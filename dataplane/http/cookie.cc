@@ -165,9 +165,14 @@ std::optional<ServerTag> SessionCookies::read_mark(std::string_view value) const
 }
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view white = " \t";
-  text.remove_prefix(std::min(text.find_first_not_of(white), text.size()));
-  return text.substr(0, text.find_last_not_of(white) + 1);
+  const auto is_white = [](char octet) { return octet == ' ' || octet == '\t'; };
+  while (!text.empty() && is_white(text.front())) {
+    text.remove_prefix(1);
+  }
+  while (!text.empty() && is_white(text.back())) {
+    text.remove_suffix(1);
+  }
+  return text;
 }
 
 std::optional<CookieList::Cookie> CookieList::next() {

@@ -13,16 +13,17 @@ std::size_t mark_place(std::string_view value) {
   return value.starts_with('"') ? 1 : 0;
 }
 
-// Calls `look` with every value of that name, in order, until it is content.
+// Calls `look` with the values of that name, in order, until it is content.
 template <class Look>
 void for_each_value(std::span<const Field> fields, std::string_view name, const Look& look) {
+  std::size_t checked = 0;
   for (const Field& field : fields) {
     if (!is_cookie_field(field.name)) {
       continue;
     }
     CookieList list(field.value);
     while (const auto cookie = list.next()) {
-      if (cookie->name == name && look(cookie->value)) {
+      if (cookie->name == name && (look(cookie->value) || ++checked == most_checked)) {
         return;
       }
     }
@@ -112,9 +113,17 @@ std::string_view StrippedCookies::next() {
 }
 
 std::string_view UnmarkedCookies::next() {
-  while (const auto cookie = list_.next()) {
+  while (checked_ < most_checked) {
+    const auto cookie = list_.next();
+    if (!cookie) {
+      break;
+    }
+    if (cookie->name != name_) {
+      continue;
+    }
+    ++checked_;
     const std::string_view marked = cookie->value.substr(mark_place(cookie->value));
-    if (cookie->name == name_ && cookies_.read_mark(marked)) {
+    if (cookies_.read_mark(marked)) {
       const auto before = static_cast<std::size_t>(marked.data() - rest_.data());
       const std::string_view piece = rest_.substr(0, before);
       rest_.remove_prefix(before + SessionCookies::mark_octets);

@@ -137,6 +137,20 @@ TEST_F(CookieEditTest, OfSeveralFieldsTheFirstValidCookieCounts) {
   EXPECT_EQ(session.server, 2U);
 }
 
+TEST_F(CookieEditTest, ThereIsAnEndToLookingAndNoneToStripping) {
+  std::string forged;
+  std::string marked_ones;
+  for (std::size_t count = 0; count < most_checked - 1; ++count) {
+    forged += "SERVERID=forged;";
+    marked_ones += "JSESSIONID=forged;";
+  }
+  EXPECT_EQ(inserted(forged + "SERVERID=" + value_of(1)).verdict, CookieVerdict::valid);
+  EXPECT_EQ(inserted(forged + "SERVERID=forged; SERVERID=" + value_of(1)).verdict, CookieVerdict::invalid);
+  EXPECT_EQ(stripped(forged + forged + "SERVERID=" + value_of(1)), "");
+  EXPECT_EQ(unmarked(marked_ones + "JSESSIONID=" + mark_of(1) + "a;JSESSIONID=" + mark_of(1) + "b"),
+            marked_ones + "JSESSIONID=a;JSESSIONID=" + mark_of(1) + "b");
+}
+
 TEST_F(CookieEditTest, WithoutAValidOneTheLogIsToldWhatHasComeFurthest) {
   const std::string invalid = "SERVERID=x; ";
   const std::string expired = "SERVERID=" + value_of(1, 0) + "; ";
