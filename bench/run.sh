@@ -59,7 +59,7 @@ build_release() {
 }
 
 micro() {
-  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark
+  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark http_parse_benchmark
   surroundings
   local tables=() hugepages
   hugepages=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
@@ -87,6 +87,7 @@ micro() {
   one "" schedule_benchmark --benchmark_filter="$filter"
   one "" healthcheck_benchmark --benchmark_filter="$filter"
   one "" access_control_benchmark --benchmark_filter="$filter"
+  one "" http_parse_benchmark --benchmark_filter="$filter"
   bench/table.py "${tables[@]}"
 }
 

@@ -136,37 +136,48 @@ BodyReader::Step BodyReader::next(std::span<const std::uint8_t> octets) {
   return {.kind = Step::Kind::pass, .octets = taken};
 }
 
-// Goes on as long as everything is to be passed, or everything to be left out.
+// Goes on as long as everything is to be passed, or everything to be left out. An octet that changes this, or is
+// refused, is not taken unless it comes first.
 BodyReader::Step BodyReader::next_of_chunks(std::span<const std::uint8_t> octets) {
   bool passing = false;
   std::size_t taken = 0;
   while (taken < octets.size() && state_ != State::end) {
-    const BodyReader before = *this;
-    std::size_t more = 1;
     if (state_ == State::data) {
-      more = static_cast<std::size_t>(std::min<std::uint64_t>(octets.size() - taken, left_));
-    } else if (const char* const fault = take(static_cast<char>(octets[taken])); fault != nullptr) {
-      *this = before;
+      if (taken != 0 && !passing) {
+        break;
+      }
+      passing = true;
+      taken += take_data(octets.size() - taken);
+      continue;
+    }
+    // One by one: to copy the object, just written in parts, would stall at every octet.
+    const State state = state_;
+    const std::uint16_t count = count_;
+    const std::uint16_t excess = excess_;
+    const std::uint64_t left = left_;
+    const char* const fault = take(static_cast<char>(octets[taken]));
+    if (fault != nullptr || (taken != 0 && passing != passes())) {
+      state_ = state;
+      count_ = count;
+      excess_ = excess;
+      left_ = left;
       if (taken == 0) {
         return {.kind = Step::Kind::refuse, .fault = fault};
       }
-      break;  // it is refused when it comes first
-    }
-    const bool passes_on = before.state_ == State::data || passes();
-    if (taken == 0) {
-      passing = passes_on;
-    } else if (passing != passes_on) {
-      *this = before;
       break;
     }
-    if (before.state_ == State::data) {
-      left_ -= more;
-      content_ += more;
-      state_ = left_ == 0 ? State::data_cr : State::data;
-    }
-    taken += more;
+    passing = passes();
+    ++taken;
   }
   return {.kind = passing ? Step::Kind::pass : Step::Kind::drop, .octets = taken};
+}
+
+std::size_t BodyReader::take_data(std::size_t octets) {
+  const std::size_t taken = static_cast<std::size_t>(std::min<std::uint64_t>(octets, left_));
+  left_ -= taken;
+  content_ += taken;
+  state_ = left_ == 0 ? State::data_cr : State::data;
+  return taken;
 }
 
 // Does the octet that has led to this state go on?

@@ -48,7 +48,8 @@ class BodyReader {
   enum class State : std::uint8_t;
 
   [[nodiscard]] Step next_of_chunks(std::span<const std::uint8_t> octets);
-  // Takes one octet that is not data; false: refused, and `fault_of` it.
+  [[nodiscard]] std::size_t take_data(std::size_t octets);
+  // Take one octet that is not data; the fault, or null. After a fault members may have changed.
   [[nodiscard]] const char* take(char octet);
   [[nodiscard]] const char* take_of_size_line(char octet);
   [[nodiscard]] const char* take_of_trailers(char octet);
