@@ -150,16 +150,15 @@ BodyReader::Step BodyReader::next_of_chunks(std::span<const std::uint8_t> octets
       taken += take_data(octets.size() - taken);
       continue;
     }
-    // One by one: to copy the object, just written in parts, would stall at every octet.
+    // One by one: to copy the object, just written in parts, would stall at every octet. The LF that changes `excess_`
+    // never is the first of its kind, nor refused after the change.
     const State state = state_;
     const std::uint16_t count = count_;
-    const std::uint16_t excess = excess_;
     const std::uint64_t left = left_;
     const char* const fault = take(static_cast<char>(octets[taken]));
     if (fault != nullptr || (taken != 0 && passing != passes())) {
       state_ = state;
       count_ = count;
-      excess_ = excess;
       left_ = left;
       if (taken == 0) {
         return {.kind = Step::Kind::refuse, .fault = fault};

@@ -61,7 +61,7 @@ class Collector {
     if (error != HPE_PAUSED) {
       return error == HPE_OK ? "no end of the head" : why_stopped(head, stopped_at);
     }
-    if (stopped_at != head.data() + head.size() && stopped_at + 1 != head.data() + head.size()) {
+    if (stopped_at != head.data() + head.size()) {
       return "llhttp sees another end of the head";
     }
     // A line that llhttp has swallowed, or made two of.

@@ -103,6 +103,20 @@ TEST(Framing, IsRefusedWhenTheReadersDisagree) {
   EXPECT_FALSE(frame_response(*known, nothing, Method::get, *answer.head));
 }
 
+TEST(Framing, LlhttpHasToSeeTheSameLinesAndTheSameEnd) {
+  const std::string head = "GET / HTTP/1.1\r\nA: b\r\nC:\r\n\r\n";
+  Fields fields;
+  EXPECT_EQ(collect_request_fields(head, 2, 10, fields).fault, nullptr);
+  fields.clear();
+  EXPECT_STREQ(collect_request_fields(head, 3, 10, fields).fault, "llhttp sees other lines");
+  fields.clear();
+  EXPECT_STREQ(collect_request_fields(head, 1, 10, fields).fault, "llhttp sees other lines");
+  fields.clear();
+  EXPECT_STREQ(collect_request_fields(head + "G", 2, 10, fields).fault, "llhttp sees another end of the head");
+  fields.clear();
+  EXPECT_STREQ(collect_request_fields(head.substr(0, head.size() - 2), 2, 10, fields).fault, "no end of the head");
+}
+
 TEST(Framing, NamesAreRefusedThatAreNotWholeLines) {
   ByHand<RequestHead> message{"Content-Length: 5\r\n"};
   const Field field = message.head->fields.all()[0];
