@@ -19,8 +19,9 @@ class Characters {
     }
   }
   constexpr Characters(char first, char last) {
-    for (int member = first; member <= last; ++member) {
-      has_[static_cast<std::uint8_t>(member)] = true;
+    const std::size_t end = static_cast<std::uint8_t>(last);
+    for (std::size_t member = static_cast<std::uint8_t>(first); member <= end; ++member) {
+      has_[member] = true;
     }
   }
   [[nodiscard]] constexpr Characters operator|(const Characters& more) const {
