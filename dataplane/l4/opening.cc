@@ -78,7 +78,20 @@ std::optional<service::WorkerId> Balancer::owner_of_unknown(const packet::Tuple<
 template <class Family>
 Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
   const auto tuple = view.tuple<Family>();
-  if (const service::Listener* listener = listener_of<Family>(tuple); listener != nullptr) {
+  const service::Listener* listener = listener_of<Family>(tuple);
+  if (listener != nullptr && listener->http != nullptr) {
+    return {.kind = Verdict::Kind::terminated, .listener = listener->id};
+  }
+  if (listener == nullptr || !opens_connection(view)) {
+    if (ends_at_local_port<Family>(tuple)) {
+      return {.kind = Verdict::Kind::terminated};
+    }
+    // The listener is gone, or is layer 4's now: connections go on, and no new ones come.
+    if (ends_at_former_listener<Family>(tuple)) {
+      return opens_connection(view) ? without_flow<Family>(view) : Verdict{.kind = Verdict::Kind::terminated};
+    }
+  }
+  if (listener != nullptr) {
     const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
     return owner == worker_ ? open<Family>(view, *listener, opening) : Verdict::handed_off(owner);
   }
@@ -182,7 +195,7 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
 template <class Family>
 Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) {
   const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
-  if (listener == nullptr) {
+  if (listener == nullptr || listener->http != nullptr) {
     return Verdict::dropped(DropReason::unmatched);  // a reload took the listener while the packet was under way
   }
   const service::Address client = to_service(view.source<Family>());
@@ -202,7 +215,7 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
 template <class Family>
 Verdict Balancer::begin_decided(packet::PacketView& view, service::BackendId backend, Opening<Family>& opening) {
   const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
-  if (listener == nullptr) {
+  if (listener == nullptr || listener->http != nullptr) {
     return Verdict::dropped(DropReason::unmatched);
   }
   if (is_shut_out(*listener, to_service(view.source<Family>()))) {

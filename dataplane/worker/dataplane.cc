@@ -104,8 +104,16 @@ void Dataplane::FreeAligned::operator()(void* memory) const {
   std::free(memory);
 }
 
-nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings& settings,
+nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings& given,
                                                          std::shared_ptr<const service::Snapshot> snapshot) {
+  DataplaneSettings settings = given;
+  if (settings.http) {
+    if (settings.tcp) {
+      return nic::failure("HTTP listeners and other services on TCP exclude each other");
+    }
+    settings.tcp = tcp_plan(*settings.http, settings.local_addresses, halves_of(settings.local_ports).layer7,
+                            settings.packet_buffers);
+  }
   std::vector<nic::DeviceLock> locks;
   if (auto folder = nic::make_runtime_folder(settings.run_folder); !folder) {
     return tl::unexpected(folder.error());
@@ -144,6 +152,7 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
     if (auto opened = dataplane->open_exceptions(settings); !opened) {
       return tl::unexpected(opened.error());
     }
+    dataplane->make_applications(settings);
     dataplane->make_rings();
     dataplane->make_workers(settings);
     if (auto launched = dataplane->launch(); !launched) {
@@ -153,7 +162,7 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
   } catch (const std::bad_alloc&) {
     return nic::failure(
         "not enough memory for the flow tables and packet buffers: lower memory.flows_ipv4, "
-        "memory.flows_ipv6 or memory.packet_buffers, or provide more hugepages");
+        "memory.flows_ipv6, memory.packet_buffers or the number of HTTP connections, or provide more hugepages");
   }
 }
 
@@ -178,6 +187,23 @@ Dataplane::~Dataplane() {
   stop();
 }
 
+void Dataplane::make_applications(DataplaneSettings& settings) {
+  if (!settings.http) {
+    return;
+  }
+  std::vector<std::uint16_t> mtus;
+  for (const PortPlan& port : settings.ports) {
+    mtus.push_back(port.mtu);
+  }
+  for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+    Http http;
+    http.log = std::make_unique<AccessRing>(settings.http->log_bytes);
+    http.application = std::make_unique<HttpApplication>(proxy_setup(*settings.http), mtus, *http.log);
+    settings.tcp->applications.push_back(http.application.get());
+    http_.push_back(std::move(http));
+  }
+}
+
 void Dataplane::make_workers(const DataplaneSettings& settings) {
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     per_worker_.push_back(std::make_unique<PerWorker>(settings.flows_v4, settings.flows_v6));
@@ -187,6 +213,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   }
   report_.flow_table_bytes = worker_count_ * (l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
                                               l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6));
+  report_.connection_bytes = settings.tcp ? worker_count_ * table_bytes(*settings.tcp) : 0;
   std::size_t backends = 1;
   for (const auto& listener : current_->listeners) {
     for (const service::Server& server : listener ? listener->servers : std::vector<service::Server>{}) {
@@ -264,6 +291,10 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.own_addresses = setup.own_addresses;
   balancer.local_addresses = settings.local_addresses;
   balancer.local_ports = settings.local_ports;
+  if (settings.http) {
+    balancer.local_ports = halves_of(settings.local_ports).layer4;
+    balancer.terminated_ports = halves_of(settings.local_ports).layer7;
+  }
   for (const auto& table : persistence_) {
     balancer.persistence.push_back(table.get());
   }
@@ -454,6 +485,14 @@ std::uint64_t Dataplane::served(service::BackendId backend) const {
   std::uint64_t sum = active(backend);
   for (const auto& worker : per_worker_) {
     sum += worker->backends[backend.value].client_closed.get();
+  }
+  return sum;
+}
+
+std::uint64_t Dataplane::terminated(service::ListenerId listener) const {
+  std::uint64_t sum = 0;
+  for (const auto& worker : per_worker_) {
+    sum += worker->listeners[listener.value].terminated.get();
   }
   return sum;
 }

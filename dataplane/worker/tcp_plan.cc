@@ -32,12 +32,17 @@ std::size_t buffer_bytes(const TcpPlan& plan) {
   return clone_buffers * overhead + plan.payload_buffers * (overhead + nic::smallest_frame_room + RTE_PKTMBUF_HEADROOM);
 }
 
+std::size_t table_bytes(const TcpPlan& plan) {
+  return tcp::Stack::memory_needed(plan.limits) + plan.queue_nodes * sizeof(tcp::Node);
+}
+
 TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::WorkerPools& own, std::size_t worker) {
   TcpHostSetup setup;
   setup.limits = plan.limits;
   fill_randomly(setup.secrets);
   setup.queue_nodes = plan.queue_nodes;
   setup.addresses = plan.addresses;
+  setup.all_ports = plan.all_ports;
   setup.local_ports = plan.local_ports;
   setup.workers = static_cast<std::uint32_t>(plan.applications.size());
   setup.received = &own.receive;
