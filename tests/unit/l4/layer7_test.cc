@@ -185,6 +185,7 @@ TYPED_TEST(Layer7, PayloadIsCountedBothWays) {
 TYPED_TEST(Layer7, ConnectionsOfASourceAreCountedWhileTheyLast) {
   service::Listener& listener = this->target();
   listener.per_source.connections = 2;
+  listener.per_source.ipv6_prefix = 128;
   Balancer& balancer = this->world.balancer();
   EXPECT_TRUE(balancer.client_comes(listener, this->client(1)));
   EXPECT_TRUE(balancer.client_comes(listener, this->client(1)));

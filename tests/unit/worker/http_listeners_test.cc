@@ -105,6 +105,13 @@ class HttpListeners : public ::testing::Test {
     EXPECT_THAT(exchange(segment(client_port, 1'001, next, ack), at), IsEmpty());
     return next;
   }
+  // The beginning of a request: what its connection waits for is not an idle client's next one. The client's next number
+  // is 1'005.
+  void begin_request(std::uint16_t client_port, std::uint32_t next, std::uint16_t at = 0) {
+    (void)exchange(test::tcp<Family>(test::tuple<Family>(packet::protocol_tcp, S::client, client_port, S::vip, http_port),
+                                     {.sequence = {1'001}, .acknowledgment = {next}, .flags = ack, .payload = 4}),
+                   at);
+  }
   // Does a connection still answer to an octet that it has had (RFC 9293 section 3.10.7.4)?
   bool lives(std::uint16_t client_port, std::uint32_t next, std::uint16_t at = 0) {
     const std::uint8_t flags = answer_to(segment(client_port, 1'000, next, ack), at);
@@ -246,6 +253,7 @@ TYPED_TEST(HttpListeners, OneOfOurAddressesIsNoClient) {
 TYPED_TEST(HttpListeners, ARemovedListenerKeepsItsConnectionsAndTakesNoMore) {
   const std::uint16_t client_port = this->port_of(1);
   const std::uint32_t next = this->open(client_port);
+  this->begin_request(client_port, next);
   this->publish({});
   EXPECT_EQ(this->answer_to(this->segment(this->port_of(1, 1), 1'000, 0, syn)), rst | ack)
       << "in the first turn with the new configuration";
@@ -254,7 +262,7 @@ TYPED_TEST(HttpListeners, ARemovedListenerKeepsItsConnectionsAndTakesNoMore) {
   EXPECT_TRUE(this->lives(client_port, next));
   EXPECT_EQ(this->answer_to(this->segment(this->port_of(1, 1), 1'000, 0, syn)), rst | ack);
   EXPECT_EQ(this->clients(), 1u);
-  (void)this->exchange(this->segment(client_port, 1'001, next, rst));
+  (void)this->exchange(this->segment(client_port, 1'005, next, rst));
   EXPECT_EQ(this->clients(), 0u) << "control sees that nobody is left";
 }
 
@@ -270,6 +278,7 @@ TYPED_TEST(HttpListeners, AHandshakeThatEndsAfterItsListenerIsNoConnection) {
 TYPED_TEST(HttpListeners, AStoppedListenerRefusesByNameUntilItRunsAgain) {
   const std::uint16_t client_port = this->port_of(0);
   const std::uint32_t next = this->open(client_port);
+  this->begin_request(client_port, next);
   auto stopped = this->listener();
   stopped->running = false;
   this->publish({stopped});
