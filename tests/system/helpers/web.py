@@ -18,6 +18,7 @@ import hashlib
 import http.server
 import json
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -40,6 +41,11 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, address, port):
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), Handler)
+
+    def server_bind(self):
+        """Without asking a name server, which is not there, for our name."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 
     def handle_error(self, request, client_address):
         """A client that goes away in the middle is nothing to write about."""
