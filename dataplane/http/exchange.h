@@ -56,6 +56,7 @@ struct Exchange {
   std::uint32_t place = 0;  // of the server in the target, at the time of the choice
   std::uint32_t sticky_place = nobody;
   std::uint8_t sticky_tried = 0;                  // how often
+  std::uint8_t lost = 0;                          // how often a server has ended without a word
   std::uint8_t tries = 0;                         // servers that have failed
   Cause failure = Cause::connect_failed;          // of the last one
   std::array<std::uint32_t, most_tries> tried{};  // places

@@ -16,6 +16,9 @@ constexpr tcp::Duration idle_check = std::chrono::seconds{1};
 constexpr tcp::Duration least_try = std::chrono::milliseconds{1'200};
 // A sticky session's server gets a second try before the session moves.
 constexpr std::uint8_t sticky_tries = 2;
+// How often a request is sent again whose server has ended the connection without a word: once for a connection that
+// was stale, once for a server that has died. More would carry a request that kills servers from one to the next.
+constexpr std::uint8_t most_lost = 2;
 
 }  // namespace
 
@@ -123,7 +126,7 @@ void Proxy::Machine::on_connect_failed(ExchangeIndex x, Cause why) {
   let_go_of_server(x, false);
   exchange.failure = why;
   const bool sticky_again = exchange.place == exchange.sticky_place && exchange.sticky_tried < sticky_tries;
-  if (!sticky_again) {
+  if (!sticky_again && exchange.tries < Exchange::most_tries) {
     exchange.tried[exchange.tries++] = exchange.place;
   }
   if (exchange.tries == Exchange::most_tries || now_ >= exchange.connect_deadline) {
@@ -190,21 +193,30 @@ void Proxy::Machine::serve_server(LinkIndex index) {
 void Proxy::Machine::on_server_lost(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
   const bool silent = at(exchange.server).received.empty() && exchange.interims == 0;
+  if (!silent || !exchange.replayable || !is_idempotent(exchange.method) || exchange.lost == most_lost ||
+      exchange.tries == Exchange::most_tries) {
+    return fail(x, 502, Cause::server_closed);
+  }
+  ++exchange.lost;
+  ++exchange.record.retries;
+  counters_.retries.add();
+  const bool reused = exchange.reused;
+  let_go_of_server(x, false);
+  exchange.fresh_only = true;
   // It has closed while it was idle, and our request has crossed its FIN: that is nobody's fault.
-  if (exchange.reused && silent && exchange.replayable && is_idempotent(exchange.method)) {
-    let_go_of_server(x, false);
-    exchange.fresh_only = true;
-    ++exchange.record.retries;
-    counters_.retries.add();
+  if (reused) {
     const service::Listener* target = running(exchange.target);
     if (target != nullptr && exchange.place < target->servers.size() &&
         target->servers[exchange.place].id == exchange.record.backend &&
         target->state->states[exchange.place].up.load(std::memory_order_acquire)) {
       return use_server(x, *target, exchange.place);
     }
-    return find_server(x);
+  } else {
+    exchange.failure = Cause::server_closed;
+    exchange.tried[exchange.tries++] = exchange.place;
+    exchange.sticky_tried = sticky_tries;
   }
-  fail(x, 502, Cause::server_closed);
+  find_server(x);
 }
 
 // The exchange has no server any more.

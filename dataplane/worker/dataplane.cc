@@ -49,16 +49,23 @@ neighbor::PortAddresses neighbor_view(const PortPlan& plan, const nic::Port& por
   return view;
 }
 
-std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers) {
+std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers, bool small_pages) {
   const std::size_t flows = l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
                             l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6);
   std::uint16_t mtu = 1500;
   for (const PortPlan& port : settings.ports) {
     mtu = std::max(mtu, port.mtu);
   }
-  const std::size_t buffer = std::size_t{nic::frame_room(mtu)} + 512;
+  constexpr std::size_t page = RTE_PGSIZE_4K;
+  std::size_t buffer = std::size_t{nic::frame_room(mtu)} + 512;
+  if (small_pages) {
+    buffer = (buffer + page - 1) / page * page;
+  }
   const std::size_t buffers = (std::size_t{settings.packet_buffers} + 4'096) * buffer;
-  const std::size_t tcp = settings.tcp ? buffer_bytes(*settings.tcp) : 0;
+  std::size_t tcp = 0;
+  if (settings.tcp) {
+    tcp = small_pages ? buffer_bytes_in_small_pages(*settings.tcp) : buffer_bytes(*settings.tcp);
+  }
   return static_cast<std::uint32_t>(((flows + buffers + tcp) * workers + 8'192 * buffer) / (1024 * 1024) + 64);
 }
 
@@ -131,7 +138,8 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
   nic::EalSettings eal_settings;
   eal_settings.hugepages = settings.hugepages;
   eal_settings.worker_cpus = settings.worker_cpus;
-  eal_settings.memory_mib = memory_mib(settings, settings.worker_cpus.size());
+  eal_settings.memory_mib = memory_mib(settings, settings.worker_cpus.size(), false);
+  eal_settings.memory_in_small_pages_mib = memory_mib(settings, settings.worker_cpus.size(), true);
   for (const PortPlan& port : settings.ports) {
     if (nic::is_pci_address(port.device)) {
       eal_settings.pci_addresses.push_back(port.device);

@@ -13,8 +13,8 @@
 namespace steelyard::worker {
 
 struct HttpPlan {
-  std::size_t connections = 65'536;  // per worker: clients' and those to servers together
-  std::size_t exchanges = 0;         // per worker: requests at a time; 0: half of the connections, which have two each
+  std::size_t connections = 65'536;   // per worker: clients' and those to servers together
+  std::size_t exchanges = 0;          // per worker: requests at a time; 0: half of the connections, which have two each
   std::size_t log_bytes = 1U << 21U;  // per worker, a power of two: access records that control has not taken yet
   http::CookieKey cookie_key;
 };

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <rte_memory.h>
 
 #include "dataplane/worker/secrets.h"
 
@@ -30,6 +31,10 @@ nic::Result<TcpPools> TcpPools::create(const TcpPlan& plan, std::size_t worker) 
 
 std::size_t buffer_bytes(const TcpPlan& plan) {
   return clone_buffers * overhead + plan.payload_buffers * (overhead + nic::smallest_frame_room + RTE_PKTMBUF_HEADROOM);
+}
+
+std::size_t buffer_bytes_in_small_pages(const TcpPlan& plan) {
+  return clone_buffers * overhead + plan.payload_buffers * std::size_t{RTE_PGSIZE_4K};
 }
 
 std::size_t table_bytes(const TcpPlan& plan) {

@@ -30,6 +30,8 @@ struct TcpPools {
 
 // Bytes of packet buffers that the plan adds to a worker.
 [[nodiscard]] std::size_t buffer_bytes(const TcpPlan& plan);
+// The same without hugepages, where each buffer takes a page.
+[[nodiscard]] std::size_t buffer_bytes_in_small_pages(const TcpPlan& plan);
 
 // Bytes of tables that the plan adds to a worker.
 [[nodiscard]] std::size_t table_bytes(const TcpPlan& plan);

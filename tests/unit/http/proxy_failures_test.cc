@@ -202,10 +202,10 @@ TEST(ProxyFailures, A502FollowsAFloodOfInterimAnswers) {
 TEST(ProxyFailures, A502FollowsWhenTheServerClosesBeforeItsAnswer) {
   ProxyWorld world;
   const auto client = world.client();
-  world.says(client, ProxyWorld::get);
+  world.says(client, post);
   world.finishes(world.last_opened());
   EXPECT_THAT(world.heard(client), says(502, "SC"));
-  world.says(client, ProxyWorld::get);
+  world.says(client, post);
   world.resets(world.last_opened());
   EXPECT_THAT(world.heard(client), says(502, "SC"));
   world.says(client, ProxyWorld::get);
@@ -228,6 +228,29 @@ TEST(ProxyFailures, AStaleConnectionIsNoFaultThatAClientSees) {
   world.says(world.last_opened(), ProxyWorld::ok);
   EXPECT_EQ(world.heard(client), ProxyWorld::ok);
   EXPECT_EQ(world.log().at(1).retries, 1);
+}
+
+TEST(ProxyFailures, AServerThatDiesWithARequestIsReplacedByAnother) {
+  ProxyWorld world({.servers = 3});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  const auto first = world.last_opened();
+  world.resets(first);
+  ASSERT_EQ(world.opened().size(), 2U);
+  EXPECT_NE(world.peer(world.last_opened()).server, world.peer(first).server);
+  world.says(world.last_opened(), ProxyWorld::ok);
+  EXPECT_EQ(world.heard(client), ProxyWorld::ok);
+}
+
+TEST(ProxyFailures, ARequestThatKillsServersIsNotCarriedToAllOfThem) {
+  ProxyWorld world({.servers = 9});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  for (int deaths = 0; deaths < 9 && !world.peer(world.last_opened()).gone; ++deaths) {
+    world.resets(world.last_opened());
+  }
+  EXPECT_EQ(world.opened().size(), 3U);
+  EXPECT_THAT(world.heard(client), says(502, "SC"));
 }
 
 TEST(ProxyFailures, WhatIsNotIdempotentIsNeverSentTwice) {
