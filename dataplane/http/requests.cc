@@ -39,8 +39,10 @@ void Proxy::Machine::serve_client(LinkIndex index) {
     return continue_request(link.exchange);
   }
   if (!flush(index)) {
-    // Who pipelines requests and reads no answers gets no more of them.
-    set_deadline(index, now_ + settings_of(link.listener).request_timeout);
+    // Who pipelines requests and reads no answers gets no more of them, and not for ever, however much he says.
+    if (link.deadline == tcp::never) {
+      set_deadline(index, now_ + settings_of(link.listener).request_timeout);
+    }
     return;
   }
   take_request(index);
