@@ -68,7 +68,7 @@ struct Civil {
   std::uint64_t microsecond = 0;
 };
 Civil civil_of(std::uint64_t time_us) {
-  constexpr std::uint64_t day_seconds = 24 * 60 * 60;
+  constexpr std::uint64_t day_seconds = 86'400;
   const std::uint64_t seconds = time_us / 1'000'000;
   const std::chrono::sys_days day{std::chrono::days{static_cast<int>(seconds / day_seconds)}};
   return {std::chrono::year_month_day{day}, seconds % day_seconds, time_us % 1'000'000};

@@ -9,7 +9,7 @@
 namespace steelyard::http {
 namespace {
 
-constexpr std::int64_t furthest_future = 24 * 60 * 60;  // clocks of nodes differ, but not by more
+constexpr std::int64_t furthest_future = 86'400;  // clocks of nodes differ, but not by more
 constexpr std::uint32_t longest_unrefreshed = 60;
 
 constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -207,8 +207,7 @@ void Proxy::Machine::judge_cookie(Exchange& exchange, const service::Listener& t
       exchange.sticky_place = static_cast<std::uint32_t>(session.server);
       exchange.tag = cookies_.tag_of(server);
       exchange.cookie_first_seen = session.stamp.first_seen;
-      // Written anew when a tenth of its time has passed: late enough to be rare, early enough not to expire.
-      exchange.set_cookie = inserts && seconds - session.stamp.last_seen >= std::max(timeout / 10, 1U);
+      exchange.set_cookie = inserts && SessionCookies::needs_refresh(session.stamp, seconds, timeout);
     } else {
       session.verdict = CookieVerdict::down;
     }
