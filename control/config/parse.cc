@@ -57,6 +57,21 @@ void read_workers(const Node& node, Workers& workers, Report& report) {
   map.finish();
 }
 
+// None at all is a choice of its own: layer 7 is off.
+void read_connections(MapReader& map, Memory& memory) {
+  constexpr std::uint32_t fewest = 1024;
+  std::uint32_t connections = memory.connections;
+  if (!map.integer("connections", connections, {0, 16777216})) {
+    return;
+  }
+  if (connections != 0 && connections < fewest) {
+    map.report().error(map.position_of("connections"), "`connections` is `" + std::to_string(connections) +
+                                                           "`; allowed: 1024..16777216, or 0 without layer 7");
+    return;
+  }
+  memory.connections = connections;
+}
+
 void read_memory(const Node& node, Memory& memory, Report& report) {
   constexpr Range flows{1024, 134217728};
   MapReader map(node, "`memory`", report);
@@ -64,7 +79,22 @@ void read_memory(const Node& node, Memory& memory, Report& report) {
   map.integer("flows_ipv4", memory.flows_ipv4, flows);
   map.integer("flows_ipv6", memory.flows_ipv6, flows);
   map.integer("packet_buffers", memory.packet_buffers, {2048, 1048576});
+  read_connections(map, memory);
   map.finish();
+}
+
+void read_cookie_key_file(MapReader& file, Config& config) {
+  const Node* path = file.find("cookie_key_file");
+  if (path == nullptr) {
+    return;
+  }
+  constexpr std::string_view rule = "an absolute path";
+  if (path->kind == Node::Kind::scalar && !path->scalar.starts_with('/')) {
+    file.report().error(path->at, "`cookie_key_file` is " + shown(*path) + "; allowed: " + std::string(rule));
+    return;
+  }
+  const auto accepted = [](char character) { return character >= ' ' && character != '\x7f'; };
+  config.cookie_key_file = read_text(*path, "`cookie_key_file`", {1, 4095}, accepted, rule, file.report()).value_or("");
 }
 
 void read_process(MapReader& file, Config& config) {
@@ -92,6 +122,7 @@ void read_process(MapReader& file, Config& config) {
     map.seconds("drain", config.shutdown_drain, {0, 3600});
     map.finish();
   }
+  read_cookie_key_file(file, config);
 }
 
 void read_policies(MapReader& file, Config& config) {
