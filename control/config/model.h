@@ -84,6 +84,15 @@ struct Metrics {
   friend bool operator==(const Metrics&, const Metrics&) = default;
 };
 
+// A line for every request of http listeners.
+struct AccessLog {
+  enum class To : std::uint8_t { nowhere, file, standard_output, syslog };
+  To to = To::nowhere;
+  std::string file;    // an absolute path
+  std::string format;  // a template (control/access_log/variables.cc has what may stand in it); empty: JSON
+  friend bool operator==(const AccessLog&, const AccessLog&) = default;
+};
+
 // ---- The network
 // -----------------------------------------------------------------------------------------------------
 
@@ -320,6 +329,7 @@ struct Config {
   bool reset_unknown_tcp = true;
   std::vector<PortRange> allowed_ports;  // empty: every port
   std::optional<Metrics> metrics;        // none: off
+  AccessLog access_log;
   LogLevel log_level = LogLevel::info;
   std::chrono::seconds shutdown_drain{0};  // 0..3600
   std::string cookie_key_file;             // an absolute path; empty: the key in the state folder

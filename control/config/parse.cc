@@ -1,4 +1,5 @@
 #include "control/config/parse.h"
+#include "control/access_log/format.h"
 
 #include <algorithm>
 #include <array>
@@ -83,6 +84,10 @@ void read_memory(const Node& node, Memory& memory, Report& report) {
   map.finish();
 }
 
+constexpr bool is_printable(char character) {
+  return character >= ' ' && character != '\x7f';
+}
+
 void read_cookie_key_file(MapReader& file, Config& config) {
   const Node* path = file.find("cookie_key_file");
   if (path == nullptr) {
@@ -93,8 +98,37 @@ void read_cookie_key_file(MapReader& file, Config& config) {
     file.report().error(path->at, "`cookie_key_file` is " + shown(*path) + "; allowed: " + std::string(rule));
     return;
   }
-  const auto accepted = [](char character) { return character >= ' ' && character != '\x7f'; };
-  config.cookie_key_file = read_text(*path, "`cookie_key_file`", {1, 4095}, accepted, rule, file.report()).value_or("");
+  config.cookie_key_file =
+      read_text(*path, "`cookie_key_file`", {1, 4095}, is_printable, rule, file.report()).value_or("");
+}
+
+void read_access_log(const Node& node, AccessLog& log, Report& report) {
+  MapReader map(node, "`access_log`", report);
+  constexpr std::string_view places = "stdout, syslog or the absolute path of a file";
+  if (const Node* to = map.require("to")) {
+    log.file = read_text(*to, "`to`", {1, 4095}, is_printable, places, report).value_or("");
+    log.to = log.file == "stdout"        ? AccessLog::To::standard_output
+             : log.file == "syslog"      ? AccessLog::To::syslog
+             : log.file.starts_with('/') ? AccessLog::To::file
+                                         : AccessLog::To::nowhere;
+    if (log.to == AccessLog::To::nowhere && !log.file.empty()) {
+      report.error(to->at, "`to` is " + shown(*to) + "; allowed: " + std::string(places));
+    }
+  }
+  if (const Node* format = map.find("format")) {
+    constexpr std::string_view rule = "json, or a template of printable characters";
+    std::string text =
+        read_text(*format, "`format`", {1, access_log::LineFormat::longest_template}, is_printable, rule, report)
+            .value_or("json");
+    if (text != "json") {
+      if (const auto made = access_log::LineFormat::from_template(text); !made) {
+        report.error(format->at,
+                     "`format` at character " + std::to_string(made.error().position + 1) + ": " + made.error().text);
+      }
+      log.format = std::move(text);
+    }
+  }
+  map.finish();
 }
 
 void read_process(MapReader& file, Config& config) {
@@ -116,6 +150,9 @@ void read_process(MapReader& file, Config& config) {
     MapReader map(*log, "`log`", report);
     map.choice("level", config.log_level, log_level_choices);
     map.finish();
+  }
+  if (const Node* log = file.find("access_log")) {
+    read_access_log(*log, config.access_log, report);
   }
   if (const Node* shutdown = file.find("shutdown")) {
     MapReader map(*shutdown, "`shutdown`", report);

@@ -59,25 +59,20 @@ constexpr std::array foreign_keys{
     Reason{"strip_timestamps", "servers of an http listener see connections of our own"},
     Reason{"established_timeout",
            "connections of an http listener end by `idle_timeout`, `request_timeout` and `tunnel_timeout`"},
+    Reason{"bandwidth", "what clients of an http listener are sent cannot be limited in this version"},
     Reason{"when_full",
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 
 // What a redirect leaves without a use.
-constexpr std::array<std::string_view, 15> idle_with_redirect{"queue_timeout",
-                                                              "queue_length",
-                                                              "scheduler",
-                                                              "sticky_session",
-                                                              "health_check",
-                                                              "slow_start",
-                                                              "connect_timeout",
-                                                              "tunnel_timeout",
-                                                              "x_forwarded_for",
-                                                              "x_forwarded_proto",
-                                                              "slb_id",
-                                                              "x_forwarded_port",
-                                                              "connection_drain",
-                                                              "x_forwarded_client_srcport",
-                                                              "slb_ip"};
+constexpr std::array<std::string_view, 14> idle_with_redirect{"queue_timeout",    "queue_length",
+                                                              "scheduler",        "sticky_session",
+                                                              "health_check",     "slow_start",
+                                                              "connect_timeout",  "tunnel_timeout",
+                                                              "x_forwarded_for",  "x_forwarded_proto",
+                                                              "x_forwarded_port", "x_forwarded_client_srcport",
+                                                              "slb_id",           "slb_ip"};
+// What a request that is under way at a server does not know.
+constexpr std::array<std::string_view, 3> idle_keys{"connection_drain", "on_unhealthy", "on_removed"};
 
 bool is_word(const Node& node, const auto&... words) {
   return node.kind == Node::Kind::scalar && node.plain && ((node.scalar == words) || ...);
@@ -278,6 +273,9 @@ HttpListener read_http_listener(MapReader& map) {
   HttpListener http;
   for (const Reason& foreign : foreign_keys) {
     map.has_no_place(foreign.key, foreign.why);
+  }
+  for (const std::string_view key : idle_keys) {
+    map.has_no_effect(key, "a request that is under way at a server of an http listener runs to its end");
   }
   read_limits(map, http);
   read_forwarded_for(map, http);

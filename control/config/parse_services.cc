@@ -134,6 +134,7 @@ void read_layer4(MapReader& map, Listener& listener, bool protocol_is_known) {
   map.seconds("persistence_timeout", listener.persistence_timeout, {0, 3600});
   map.seconds("established_timeout", listener.established_timeout, {10, 900});
   map.boolean("strip_timestamps", listener.strip_timestamps);
+  read_bandwidth(map, listener);
   map.choice("when_full", listener.when_full, when_full_choices);
   if (protocol_is_known && listener.protocol == Protocol::udp) {
     map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
@@ -171,7 +172,6 @@ Listener read_listener(const Node& node, Report& report) {
   read_timing_of_listener(map, listener);
   map.choice("on_unhealthy", listener.on_unhealthy, orphan_choices);
   map.choice("on_removed", listener.on_removed, orphan_choices);
-  read_bandwidth(map, listener);
   if (const Node* access = map.find("access_control")) {
     listener.access_control = read_access_control(*access, report);
   }

@@ -105,6 +105,10 @@ class Dataplane {
   // Of a port's exception interface; nothing when it has none.
   [[nodiscard]] std::optional<nic::ExceptionCounters> exception_counters(std::size_t port) const;
 
+  // Ends the workers, and closes the ports: the end of it all, and the destructor's first step. What workers have told
+  // (access_ring()) is still there; nothing else may be asked.
+  void stop();
+
   // Makes room for ids up to these, on every worker. Before a snapshot with such ids is published.
   void commit(std::size_t listeners, std::size_t backends);
 
@@ -173,7 +177,6 @@ class Dataplane {
   [[nodiscard]] WorkerSetup setup_of(std::size_t worker, const DataplaneSettings& settings);
   nic::Result<void> launch();
   void join_groups();
-  void stop();
   void set_limits();
 
   nic::Eal eal_;

@@ -67,7 +67,7 @@ class Steelyard:
     def launch(self, outlive=False):
         """Starts the process without waiting for anything."""
         self._starts += 1
-        argv = [binary(), "run", "-c", self.path, "--socket", self.socket, "--run-dir", self.run_dir]
+        argv = [binary(), "run", "-c", self.path, "--socket", self.socket, "--run-dir", self.run_dir, "--state-dir", self.run_dir]
         self.log = self.net.dir / f"{self.name}.{self._starts}.log"
         self.process = self.net.lb.spawn(argv, self.log, outlive=outlive)
         return self

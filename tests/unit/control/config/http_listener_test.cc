@@ -248,6 +248,8 @@ INSTANTIATE_TEST_SUITE_P(
               "`strip_timestamps` has no place here; servers of an http listener see connections of our own"},
         Wrong{http("established_timeout: 60"),
               "`established_timeout` has no place here; connections of an http listener end by `idle_timeout`"},
+        Wrong{http("bandwidth: 5"),
+              "`bandwidth` has no place here; what clients of an http listener are sent cannot be"},
         Wrong{http("when_full: drop"),
               "`when_full` has no place here; a request that no server has room for waits for `queue_timeout`"},
         Wrong{with_listener("protocol: tcp, port: 80, server_group: g, idle_timeout: 5"),
@@ -334,6 +336,11 @@ TEST(HttpListener, EmptySettingsAreWarnedOf) {
                   HasSubstr("`strict` has no effect here"), HasSubstr("`same_site` has no effect here")));
   EXPECT_THAT(warnings(http("sticky_session: {type: insert, cookie_timeout: 9, same_site: none}")),
               ElementsAre(HasSubstr("browsers take a cookie with `same_site: none` over HTTPS only")));
+  for (const char* setting : {"connection_drain: 10", "on_unhealthy: reset", "on_removed: run"}) {
+    EXPECT_THAT(warnings(http(setting)), ElementsAre(HasSubstr("has no effect here; a request that is under way at a "
+                                                               "server of an http listener runs to its end")))
+        << setting;
+  }
   EXPECT_THAT(warnings(http("scheduler: sch, slow_start: 9")),
               ElementsAre(HasSubstr("`slow_start` has no effect here")));
 }
