@@ -105,12 +105,13 @@ class HttpListeners : public ::testing::Test {
     EXPECT_THAT(exchange(segment(client_port, 1'001, next, ack), at), IsEmpty());
     return next;
   }
-  // The beginning of a request: what its connection waits for is not an idle client's next one. The client's next number
-  // is 1'005.
+  // The beginning of a request: what its connection waits for is not an idle client's next one. The client's next
+  // number is 1'005.
   void begin_request(std::uint16_t client_port, std::uint32_t next, std::uint16_t at = 0) {
-    (void)exchange(test::tcp<Family>(test::tuple<Family>(packet::protocol_tcp, S::client, client_port, S::vip, http_port),
-                                     {.sequence = {1'001}, .acknowledgment = {next}, .flags = ack, .payload = 4}),
-                   at);
+    (void)exchange(
+        test::tcp<Family>(test::tuple<Family>(packet::protocol_tcp, S::client, client_port, S::vip, http_port),
+                          {.sequence = {1'001}, .acknowledgment = {next}, .flags = ack, .payload = 4}),
+        at);
   }
   // Does a connection still answer to an octet that it has had (RFC 9293 section 3.10.7.4)?
   bool lives(std::uint16_t client_port, std::uint32_t next, std::uint16_t at = 0) {
