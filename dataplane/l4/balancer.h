@@ -67,8 +67,8 @@ struct Verdict {
   packet::DropReason reason = packet::DropReason::unmatched;
   neighbor::HopIndex hop = {};
   service::WorkerId worker = {};
-  service::BackendId backend = {};
   service::ListenerId listener = {};
+  service::BackendId backend = {};
   std::uint16_t mtu = 0;
   std::uint8_t grown = 0;  // bytes by which the frame begins earlier than it did, at most most_grown
 
@@ -76,6 +76,7 @@ struct Verdict {
   static Verdict forwarded(neighbor::HopIndex hop) { return {.kind = Kind::forward, .hop = hop}; }
   static Verdict handed_off(service::WorkerId worker) { return {.kind = Kind::hand_off, .worker = worker}; }
 };
+static_assert(sizeof(Verdict) <= 16, "a larger one is returned in memory: 50 instructions a new flow");
 
 // What forward_known() has done with a packet.
 struct Forwarded {
@@ -441,6 +442,10 @@ class Balancer {
   [[nodiscard]] const service::Listener* listener_of(const packet::Tuple<Family>& tuple) const;
   template <class Family>
   [[nodiscard]] std::optional<service::WorkerId> owner_of_unknown(const packet::Tuple<Family>& tuple) const;
+  // layer7.cc: whose a packet without a flow is, when layer 7 may have it.
+  template <class Family>
+  [[nodiscard]] std::optional<Verdict> terminated(const packet::PacketView& view, const packet::Tuple<Family>& tuple,
+                                                  const service::Listener* listener);
   template <class Family>
   [[nodiscard]] bool ends_at_former_listener(const packet::Tuple<Family>& tuple) const;
   template <class Family>

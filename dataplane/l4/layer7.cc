@@ -34,6 +34,24 @@ bool Balancer::ends_at_local_port(const packet::Tuple<Family>& tuple) const {
          pool_.find(to_service(tuple.destination)).has_value();
 }
 
+// `listener`: of the tuple, if there is one. Nothing: layer 4's packet. A listener of layer 4 is there for what opens a
+// connection; what does not may be of one that has ended here since before it was layer 4's.
+template <class Family>
+std::optional<Verdict> Balancer::terminated(const packet::PacketView& view, const packet::Tuple<Family>& tuple,
+                                            const service::Listener* listener) {
+  if (listener != nullptr && listener->http != nullptr) {
+    return Verdict{.kind = Verdict::Kind::terminated, .listener = listener->id};
+  }
+  if (ends_at_local_port<Family>(tuple)) {
+    return Verdict{.kind = Verdict::Kind::terminated};
+  }
+  if (ends_at_former_listener<Family>(tuple)) {
+    // Connections go on, and no new ones come.
+    return opens_connection(view) ? without_flow<Family>(view) : Verdict{.kind = Verdict::Kind::terminated};
+  }
+  return std::nullopt;
+}
+
 // As open() does for a flow.
 template <class Family>
 std::optional<DropReason> Balancer::refuse_client(const packet::PacketView& syn, const service::Listener& listener) {
@@ -110,6 +128,12 @@ void Balancer::end_request(service::ListenerId target, service::BackendId server
   }
 }
 
+template std::optional<Verdict> Balancer::terminated<packet::Ipv4>(const packet::PacketView&,
+                                                                   const packet::Tuple<packet::Ipv4>&,
+                                                                   const service::Listener*);
+template std::optional<Verdict> Balancer::terminated<packet::Ipv6>(const packet::PacketView&,
+                                                                   const packet::Tuple<packet::Ipv6>&,
+                                                                   const service::Listener*);
 template bool Balancer::ends_at_former_listener<packet::Ipv4>(const packet::Tuple<packet::Ipv4>&) const;
 template bool Balancer::ends_at_former_listener<packet::Ipv6>(const packet::Tuple<packet::Ipv6>&) const;
 template bool Balancer::ends_at_local_port<packet::Ipv4>(const packet::Tuple<packet::Ipv4>&) const;

@@ -19,11 +19,6 @@ std::uint32_t server_hash(const packet::HashKey& key, const Flow<Family>& flow) 
   return static_cast<std::uint32_t>(packet::hash(key, flow.server, flow.server_port)) | 1U;
 }
 
-bool opens_connection(const packet::PacketView& view) {
-  return view.protocol != packet::protocol_tcp ||
-         (view.tcp_flags & (packet::tcp_flag::syn | packet::tcp_flag::ack)) == packet::tcp_flag::syn;
-}
-
 }  // namespace
 
 // splitmix64: fast and well mixed; nothing secret is derived from it.
@@ -79,16 +74,9 @@ template <class Family>
 Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
   const auto tuple = view.tuple<Family>();
   const service::Listener* listener = listener_of<Family>(tuple);
-  if (listener != nullptr && listener->http != nullptr) {
-    return {.kind = Verdict::Kind::terminated, .listener = listener->id};
-  }
-  if (listener == nullptr || !opens_connection(view)) {
-    if (ends_at_local_port<Family>(tuple)) {
-      return {.kind = Verdict::Kind::terminated};
-    }
-    // The listener is gone, or is layer 4's now: connections go on, and no new ones come.
-    if (ends_at_former_listener<Family>(tuple)) {
-      return opens_connection(view) ? without_flow<Family>(view) : Verdict{.kind = Verdict::Kind::terminated};
+  if (listener == nullptr || listener->http != nullptr || !opens_connection(view)) {
+    if (const auto verdict = terminated<Family>(view, tuple, listener)) {
+      return *verdict;
     }
   }
   if (listener != nullptr) {

@@ -76,7 +76,7 @@ TEST(RenderTop, CountsTargetsOfRulesOnce) {
                    .as_object(),
                std::nullopt, false};
   const std::string text = render_top(read, {});
-  EXPECT_THAT(text, HasSubstr(" 7 active"));
+  EXPECT_THAT(text, HasSubstr(" 7.0 active"));
   EXPECT_THAT(text, HasSubstr("web:http:80 rule api"));
 }
 

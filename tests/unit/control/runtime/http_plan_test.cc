@@ -87,7 +87,7 @@ TEST_F(HttpPlan, ServersOfHttpListenersAreNoNatServers) {
   EXPECT_FALSE(plan.snapshot->nat_servers->contains(server));
   EXPECT_FALSE(plan.snapshot->hashed_servers->contains(server));
   EXPECT_NE(at(plan, 0).hash_table, nullptr);
-  EXPECT_FALSE(build("{protocol: tcp, port: 80, server_group: main}").snapshot->terminated->contains(vip()));
+  EXPECT_FALSE(build("{protocol: tcp, port: 81, server_group: main}").snapshot->terminated->contains(vip(81)));
 }
 
 TEST_F(HttpPlan, ARuleLeadsToATargetThatIsAListenerOfItsOwnOutsideOfTheIndex) {
@@ -251,12 +251,15 @@ TEST_F(HttpPlan, ARedirectHasNoServersAndNoGroup) {
 }
 
 TEST_F(HttpPlan, TagsFindServersAndDependOnTheKey) {
-  const Plan plan = build(http(sticky));
-  http::CookieKey other_key;
-  other_key.octets.fill(1);
-  const http::SessionCookies own{http::CookieKey{}};
-  const http::SessionCookies other{other_key};
-  const service::Listener& listener = at(plan, 0);
+  http::CookieKey key;
+  key.octets[0] = 1;
+  PlanBuilder builder{1, key};
+  const auto plan = builder.build(config_of(http(sticky)), {}, nullptr);
+  ASSERT_TRUE(plan);
+  const http::SessionCookies own{key};
+  key.octets[0] = 2;
+  const http::SessionCookies other{key};
+  const service::Listener& listener = at(*plan, 0);
   for (std::size_t place = 0; place < listener.servers.size(); ++place) {
     EXPECT_EQ(listener.tags->find(own.tag_of(listener.servers[place]).value), place);
     EXPECT_EQ(listener.tags->find(other.tag_of(listener.servers[place]).value), std::nullopt);
