@@ -2,12 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 
 #include "tests/unit/control/config/config_text.h"
 
 namespace steelyard::control::config {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::all_findings;
 using ::testing::ElementsAre;
 using testing::errors;
