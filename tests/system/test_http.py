@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import time
 
 from harness import config, http
@@ -388,3 +389,32 @@ class HttpFailures(HttpCase):
             self.assertTrue(running.closed())
         with self.assertRaises(ConnectionError):
             self.connect()
+
+
+class HttpLog(HttpCase):
+    def test_every_request_has_a_line_and_a_renamed_file_is_opened_anew(self):
+        self.web_servers()
+        path = self.net.dir / "access.log"
+        steelyard = self.listen(sections={"access_log": {"to": str(path)}})
+
+        def lines(file):
+            return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+        with self.connect() as connection:
+            for place in range(3):
+                connection.ask(f"/{place}", headers=[("X", '"\x7f\\')])
+            connection.send("GET / HTTP/1.1\r\n\r\n")
+            self.assertEqual(connection.answer().status, 400)
+        seen = eventually(lambda: lines(path) if len(lines(path)) == 4 else None, "four lines")
+        self.assertEqual([line["status"] for line in seen], [200, 200, 200, 400])
+        self.assertEqual([line["target"] for line in seen[:3]], ["/0", "/1", "/2"])
+        self.assertEqual({line["client"] for line in seen}, {IPV4.client})
+        self.assertEqual(seen[3]["cause"], "BR")
+        renamed = path.rename(path.with_suffix(".1"))
+        steelyard.process.signal(signal.SIGUSR1)
+        eventually(path.exists, "a new file")
+        with self.connect() as connection:
+            connection.ask("/after")
+        eventually(lambda: lines(path), "a line in the new file")
+        self.assertEqual(lines(path)[0]["target"], "/after")
+        self.assertEqual(len(lines(renamed)), 4)
