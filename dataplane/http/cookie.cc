@@ -74,13 +74,15 @@ bool same(std::uint64_t one, std::uint64_t other) {
   return (one ^ other) == 0;
 }
 
-// A key for one purpose. Both halves of the configured key are asked, and who knows one of them knows nothing.
+// A key for one purpose. Both halves of the configured key are asked, and who knows one of them knows nothing. They are
+// asked different things: equal halves would cancel each other out, and leave a key that everybody knows.
 tcp::SipKey derive(const CookieKey& key, std::uint64_t purpose) {
   const auto halves = std::bit_cast<std::array<tcp::SipKey, 2>>(key.octets);
   tcp::SipKey derived;
   for (std::uint64_t place = 0; place < derived.words.size(); ++place) {
-    const std::array<std::uint64_t, 2> label{purpose, place};
-    derived.words[place] = tcp::siphash(halves[0], label) ^ tcp::siphash(halves[1], label);
+    const std::array<std::uint64_t, 2> first{purpose, place};
+    const std::array<std::uint64_t, 2> second{purpose, place + derived.words.size()};
+    derived.words[place] = tcp::siphash(halves[0], first) ^ tcp::siphash(halves[1], second);
   }
   return derived;
 }
