@@ -35,12 +35,16 @@ void Proxy::Machine::take_answer_head(ExchangeIndex x, std::size_t octets) {
   ResponseHead& head = response_head_;
   const auto parsed = parse_response(gather(at(server), octets), {.fields = Fields::capacity}, exchange.method, head);
   const bool switches = head.status == 101;
-  if (!parsed || (switches && (!exchange.wants_upgrade || !exchange.body_taken))) {
+  const bool unasked = !exchange.wants_upgrade || !exchange.body_taken || head.upgrade.empty();
+  if (!parsed || (switches && unasked)) {
     return fail(x, 502, Cause::bad_answer);
   }
   at(server).scanned = 0;
   at(server).scanner.reset();
   exchange.moved = true;
+  if (head.tier == Tier::ambiguous) {
+    exchange.close_client = exchange.close_server = true;
+  }
   if (head.is_interim()) {
     if (++exchange.interims > most_interims) {
       return fail(x, 502, Cause::bad_answer);
@@ -67,15 +71,14 @@ void Proxy::Machine::on_answer(ExchangeIndex x, const ResponseHead& head) {
     exchange.request_body = exchange.response_body = BodyReader({.kind = BodyKind::until_close});
     return;
   }
-  const bool ambiguous = head.tier == Tier::ambiguous;
   // What is still to come of the request's body is read, but nothing may follow it (RFC 9112 section 9.3): an answer
   // before its request's end is often the last one.
   const bool early = !exchange.body_taken;
-  // A client that has sent more after an Upgrade that was not granted: it may believe to be in the other protocol.
-  const bool misled = exchange.wants_upgrade && !at(exchange.client).received.empty();
+  // What a client sends after an Upgrade that was not granted may be of the other protocol.
+  const bool misled = exchange.wants_upgrade;
   exchange.strip_framing = exchange.client_is_1_0 && head.framing.kind == BodyKind::chunked;
-  exchange.close_server = exchange.close_server || !head.keep_alive || ambiguous || early;
-  exchange.close_client = exchange.close_client || ambiguous || early || misled || exchange.strip_framing ||
+  exchange.close_server = exchange.close_server || !head.keep_alive || early;
+  exchange.close_client = exchange.close_client || early || misled || exchange.strip_framing ||
                           head.framing.kind == BodyKind::until_close || running(exchange.listener) == nullptr;
   exchange.response_body =
       BodyReader(head.framing, exchange.strip_framing ? BodyReader::Chunks::removed : BodyReader::Chunks::kept);
@@ -98,7 +101,7 @@ void Proxy::Machine::pass_answer_body(ExchangeIndex x) {
   if (passed == Passed::waits && !ended) {
     return arm(x);
   }
-  const bool orderly = server.peer_finished || server.cause == tcp::Cause::finished;
+  const bool orderly = !server.broken && (server.peer_finished || server.cause == tcp::Cause::finished);
   if (passed == Passed::waits && exchange.response_body.kind() == BodyKind::until_close && orderly) {
     return finish(x);
   }

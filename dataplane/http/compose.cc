@@ -16,17 +16,24 @@ constexpr std::string_view forwarded_client_port = "X-Forwarded-Client-srcport";
 constexpr std::string_view slb_id = "SLB-ID";
 constexpr std::string_view slb_ip = "SLB-IP";
 
+// Is it the name of a field of ours, or one that CGI and its like take for it (RFC 3875 section 4.1.18: they have no
+// hyphens)?
+bool passes_for(std::string_view name, std::string_view ours) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::ranges::equal(name, ours, [lower](char a, char b) { return lower(a == '_' ? '-' : a) == lower(b); });
+}
+
 // Fields that we write ourselves, so that no client can forge them.
 bool is_overwritten(const service::HttpSettings& settings, std::string_view name) {
   // All begin with X-Forwarded- or SLB-; most names are neither.
   if (name.size() < slb_id.size() || ((name[0] | 0x20) != 'x' && (name[0] | 0x20) != 's')) {
     return false;
   }
-  return (settings.forwarded_for != service::ForwardedFor::off && same_name(name, forwarded_for)) ||
-         (settings.forwarded_proto && same_name(name, forwarded_proto)) ||
-         (settings.forwarded_port && same_name(name, forwarded_port)) ||
-         (settings.forwarded_client_port && same_name(name, forwarded_client_port)) ||
-         (settings.slb_id && same_name(name, slb_id)) || (settings.slb_ip && same_name(name, slb_ip));
+  return (settings.forwarded_for != service::ForwardedFor::off && passes_for(name, forwarded_for)) ||
+         (settings.forwarded_proto && passes_for(name, forwarded_proto)) ||
+         (settings.forwarded_port && passes_for(name, forwarded_port)) ||
+         (settings.forwarded_client_port && passes_for(name, forwarded_client_port)) ||
+         (settings.slb_id && passes_for(name, slb_id)) || (settings.slb_ip && passes_for(name, slb_ip));
 }
 
 void write_framing(HeadWriter& writer, const Framing& framing) {
@@ -294,7 +301,8 @@ void Proxy::Machine::write_answer_end(HeadWriter& writer, const Exchange& exchan
   if (target != nullptr) {
     write_edits(writer, target->http->answer_edits);
   }
-  if (exchange.set_cookie && target != nullptr) {
+  const bool inserts = target != nullptr && target->http->cookie.kind == service::SessionCookie::Kind::insert;
+  if (exchange.set_cookie && inserts) {
     const auto seconds = static_cast<std::uint32_t>(wall_us_ / 1'000'000);
     const SessionCookies::Value value =
         cookies_.write({.server = exchange.tag, .last_seen = seconds, .first_seen = exchange.cookie_first_seen});

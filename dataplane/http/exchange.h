@@ -53,13 +53,14 @@ struct Exchange {
   // --- the server ------------------------------------------------------------------------------------------------
   service::ListenerId listener;  // where the client came to
   service::ListenerId target;
-  std::uint32_t place = 0;  // of the server in the target, at the time of the choice
-  std::uint32_t sticky_place = nobody;
-  std::uint8_t sticky_tried = 0;                  // how often
-  std::uint8_t lost = 0;                          // how often a server has ended without a word
-  std::uint8_t tries = 0;                         // servers that have failed
-  Cause failure = Cause::connect_failed;          // of the last one
-  std::array<std::uint32_t, most_tries> tried{};  // places
+  std::uint32_t place = 0;              // of the server in the target, at the time of the choice
+  std::uint32_t sticky_place = nobody;  // of the session's server
+  service::BackendId sticky_backend;
+  std::uint8_t sticky_tried = 0;          // how often
+  std::uint8_t lost = 0;                  // how often a server has ended without a word
+  std::uint8_t tries = 0;                 // servers that have failed
+  Cause failure = Cause::connect_failed;  // of the last one
+  std::array<service::BackendId, most_tries> tried{};
   std::uint32_t cookie_first_seen = 0;
   ServerTag tag;  // of the server
   tcp::Time connect_deadline = tcp::never;

@@ -46,6 +46,7 @@ struct Link {
   bool idle : 1 = false;                    // of a server, in its list
   bool lingering : 1 = false;               // all is said; what comes is thrown away
   bool shut : 1 = false;                    // our side is shut down, or will be when all is sent
+  bool expired : 1 = false;                 // its time may be over
   bool broken : 1 = false;                  // has lost what found no node
 };
 static_assert(sizeof(Link) <= 152);

@@ -8,7 +8,7 @@
 namespace steelyard::http {
 namespace {
 
-// How long a peer may take to read our last words, and how much of what it still sends is thrown away meanwhile.
+// How long what a peer still sends is thrown away once all that we had to say is TCP's.
 constexpr tcp::Duration linger = std::chrono::seconds{5};
 // Slices that are sent by one call.
 constexpr std::size_t slices_at_once = 16;
@@ -58,7 +58,9 @@ void Proxy::Machine::send(LinkIndex index, std::span<const tcp::Slice> slices) {
   std::size_t taken = 0;
   if (!link.over && !link.shut && link.unsent.empty()) {
     taken = ground_.send(link.id, slices, now_);
-    link.blocked = taken < slices.size();
+    if (taken < slices.size()) {
+      note_blocked(index);
+    }
   }
   for (const tcp::Slice& slice : slices.subspan(taken)) {
     if (link.over || link.shut || !link.unsent.push(ground_.memory(), slice)) {
@@ -71,9 +73,34 @@ void Proxy::Machine::send(LinkIndex index, std::span<const tcp::Slice> slices) {
   }
 }
 
+void Proxy::Machine::note_blocked(LinkIndex index) {
+  at(index).blocked = true;
+  // TCP tells of room in the send buffer, but not of nodes.
+  const tcp::Memory& memory = ground_.memory();
+  if (memory.available() <= memory.reserve() && starved_.size() < starved_.capacity()) {
+    starved_.push_back(index);
+  }
+}
+
+// Those who were refused for want of nodes try again.
+void Proxy::Machine::feed_starved() {
+  const tcp::Memory& memory = ground_.memory();
+  if (starved_.empty() || memory.available() <= memory.reserve()) {
+    return;
+  }
+  for (const LinkIndex index : starved_) {
+    if (at(index).side != Side::none) {
+      at(index).blocked = false;
+      wake(index);
+    }
+  }
+  starved_.clear();
+}
+
 // Is everything sent?
 bool Proxy::Machine::flush(LinkIndex index) {
   Link& link = at(index);
+  const std::uint32_t before = link.unsent.octets();
   while (!link.unsent.empty() && !link.over && !link.blocked) {
     const std::array<tcp::Slice, 1> slice{link.unsent.front(ground_.memory())};
     ground_.memory().retain(slice[0]);
@@ -81,7 +108,14 @@ bool Proxy::Machine::flush(LinkIndex index) {
       ground_.memory().release(link.unsent.pop(ground_.memory()));
     } else {
       ground_.memory().release(slice[0]);
-      link.blocked = true;
+      note_blocked(index);
+    }
+  }
+  if (link.unsent.octets() != before) {
+    if (link.exchange != nobody) {
+      exchange_at(link.exchange).moved = true;
+    } else if (link.lingering) {
+      set_deadline(index, now_ + settings_of(link.listener).request_timeout);
     }
   }
   return link.unsent.empty();
@@ -105,7 +139,7 @@ void Proxy::Machine::close_gently(LinkIndex index) {
     return;
   }
   link.lingering = true;
-  set_deadline(index, now_ + linger);
+  set_deadline(index, now_ + settings_of(link.listener).request_timeout);
   wake(index);
 }
 
@@ -122,6 +156,7 @@ void Proxy::Machine::serve_lingering(LinkIndex index) {
   if (!link.shut) {
     link.shut = true;
     ground_.shutdown(link.id, now_);
+    set_deadline(index, now_ + linger);
   }
   if (link.peer_finished && !link.over) {
     ground_.close(link.id, now_);

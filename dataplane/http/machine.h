@@ -56,6 +56,7 @@ class Proxy::Machine {
   void wake(LinkIndex index);
   void work(LinkIndex index);
   void on_deadline(LinkIndex index);
+  void expire(LinkIndex index);
   std::size_t sweep();  // how many connections it has looked at
 
   // links.cc
@@ -64,6 +65,9 @@ class Proxy::Machine {
   void set_deadline(LinkIndex index, tcp::Time when);
   // Takes over the slices' references; they go out in their order, now or when there is room.
   void send(LinkIndex index, std::span<const tcp::Slice> slices);
+  // TCP has not taken all.
+  void note_blocked(LinkIndex index);
+  void feed_starved();
   // Sends what waits; is nothing left?
   [[nodiscard]] bool flush(LinkIndex index);
   // So many octets of `received` are done with.
@@ -121,8 +125,9 @@ class Proxy::Machine {
   // queues.cc
   // Of the requests of a target that no server has room for, the first to have come is the first to be asked again.
   struct Queue {
-    ExchangeIndex first = 0;  // + 1: all zero is an empty queue
-    ExchangeIndex last = 0;   // + 1
+    ExchangeIndex first = 0;       // + 1: all zero is an empty queue
+    ExchangeIndex next_asked = 0;  // + 1: where asking goes on; 0: at the first
+    ExchangeIndex last = 0;        // + 1
     std::uint32_t length = 0;
     bool listed = false;  // in queued_targets_
     bool freed = false;   // a request of the target has ended
@@ -199,6 +204,8 @@ class Proxy::Machine {
   service::StableArray<Queue> queues_;    // by ListenerId
   std::vector<service::ListenerId> queued_targets_;  // whose queue is not empty
   std::size_t sweep_at_;                             // where sweep() goes on; all links: done
+  std::vector<LinkIndex> starved_;                   // could not send for want of nodes
+  std::size_t most_idle_;                            // servers' connections that wait for a request
   std::vector<tcp::ConnectionId> unwanted_;          // came when no link was free
   std::vector<std::uint8_t> scratch_;                // a head that has come in pieces
   RequestHead request_head_;                         // of the call at hand: too large for a stack frame in a hot path

@@ -54,7 +54,8 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
       wheel_(links_, now),
       exchanges_(setup.exchanges),
       idle_(service::max_backends),
-      queues_(service::max_listeners + 1) {
+      queues_(service::max_listeners + 1),
+      most_idle_(std::max<std::size_t>(setup.connections / 4, 1)) {
   links_.all.resize(setup.connections + std::min(setup.connections, spare_links));
   for (std::size_t index = links_.all.size(); index-- > 0;) {
     links_.all[index].next = free_links_;
@@ -66,6 +67,7 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
   }
   sweep_at_ = links_.all.size();
   scratch_.resize(most_head_octets);
+  starved_.reserve(links_.all.size());
   unwanted_.reserve(setup.connections);
   queued_targets_.reserve(service::max_listeners);
 }
@@ -106,7 +108,9 @@ void Proxy::Machine::wake(LinkIndex index) {
 void Proxy::Machine::accepted(tcp::ConnectionId connection, service::ListenerId listener) {
   const LinkIndex index = make_link(connection, Side::client);
   if (index == nobody) {
-    unwanted_.push_back(connection);  // there is room: no index stands there twice
+    if (unwanted_.size() < unwanted_.capacity()) {
+      unwanted_.push_back(connection);
+    }
     return;
   }
   Link& link = at(index);
@@ -122,7 +126,9 @@ void Proxy::Machine::deliver(tcp::ConnectionId connection, const tcp::Slice& sli
     return;
   }
   Link& link = at(index);
-  if (link.received.push(ground_.memory(), slice)) {
+  if (link.broken) {  // nothing may follow what is missing
+    ground_.memory().release(slice);
+  } else if (link.received.push(ground_.memory(), slice)) {
     ground_.compact(link.received);
   } else {
     ground_.memory().release(slice);
@@ -176,7 +182,8 @@ std::size_t Proxy::Machine::turn(tcp::Time now, std::uint64_t wall_us) {
     ground_.abort(connection, now_);
   }
   unwanted_.clear();
-  for (; first_ready_ != nobody && done < served_a_turn; ++done) {
+  feed_starved();
+  for (std::size_t served = 0; first_ready_ != nobody && served < served_a_turn; ++served, ++done) {
     const LinkIndex index = first_ready_;
     Link& link = at(index);
     first_ready_ = link.next_ready;
@@ -186,11 +193,9 @@ std::size_t Proxy::Machine::turn(tcp::Time now, std::uint64_t wall_us) {
     link.ready = false;
     work(index);
   }
-  wheel_.advance(now_, [this, &done](LinkIndex index) {
-    ++done;
-    on_deadline(index);
-  });
-  return done + serve_queues() + sweep();
+  wheel_.advance(now_, [this](LinkIndex index) { on_deadline(index); });
+  done += serve_queues() + sweep();
+  return done + (first_ready_ != nobody ? 1 : 0);
 }
 
 void Proxy::Machine::work(LinkIndex index) {
@@ -201,9 +206,11 @@ void Proxy::Machine::work(LinkIndex index) {
   switch (link.side) {
     case Side::client:
       serve_client(index);
+      expire(index);
       break;
     case Side::server:
       serve_server(index);
+      expire(index);
       break;
     case Side::none:  // let go of while it was ready
       link.next = free_links_;
@@ -222,12 +229,21 @@ void Proxy::Machine::on_deadline(LinkIndex index) {
     wheel_.schedule(index, link.deadline);
     return;
   }
-  link.deadline = tcp::never;
-  if (link.side == Side::server) {
-    on_server_deadline(index);
-  } else {
-    on_client_deadline(index);
+  link.expired = true;
+  wake(index);  // with all others, so that no turn becomes longer because many times are over together
+}
+
+void Proxy::Machine::expire(LinkIndex index) {
+  Link& link = at(index);
+  if (!link.expired) {
+    return;
   }
+  link.expired = false;
+  if (link.side == Side::none || link.deadline > now_) {  // something has come after all
+    return;
+  }
+  link.deadline = tcp::never;
+  link.side == Side::server ? on_server_deadline(index) : on_client_deadline(index);
 }
 
 // After a change of the configuration: clients that idle at a listener that takes no more requests are let go.

@@ -1,7 +1,7 @@
 // Requests that wait for a server with room: a queue for each target, in each worker. Room comes when a request ends
-// here, or when control leases this worker another place; so the first ones in the queue are asked again after the
-// former, and every few milliseconds for the latter. Several are asked, because the first may wait for its session's
-// server alone.
+// here, or when control leases this worker another place; so the queue is asked again after the former, and every few
+// milliseconds for the latter. Who waits for his session's server holds nobody else back; of those who take any server,
+// the first that gets none speaks for all behind it.
 #include <algorithm>
 
 #include "dataplane/http/machine.h"
@@ -10,7 +10,7 @@ namespace steelyard::http {
 namespace {
 
 constexpr tcp::Duration retry_interval = std::chrono::milliseconds{5};
-constexpr std::size_t asked_at_once = 8;
+constexpr std::size_t asked_at_once = 128;
 
 }  // namespace
 
@@ -22,6 +22,7 @@ bool Proxy::Machine::enqueue(ExchangeIndex x) {
     return false;
   }
   exchange.stage = Stage::queued;
+  exchange.connect_deadline = tcp::never;
   exchange.queue_next = nobody;
   exchange.queue_previous = queue.last - 1;
   (queue.last == 0 ? queue.first : exchange_at(queue.last - 1).queue_next) = queue.last == 0 ? x + 1 : x;
@@ -33,13 +34,16 @@ bool Proxy::Machine::enqueue(ExchangeIndex x) {
     queued_targets_.push_back(exchange.target);
   }
   counters_.queued.add();
-  set_deadline(exchange.client, exchange.head_at + settings.queue_timeout);
+  set_deadline(exchange.client, now_ + settings.queue_timeout);
   return true;
 }
 
 void Proxy::Machine::dequeue(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
   Queue& queue = queues_[exchange.target.value];
+  if (queue.next_asked == x + 1) {
+    queue.next_asked = exchange.queue_next + 1;
+  }
   if (exchange.queue_previous == nobody) {
     queue.first = exchange.queue_next + 1;
   } else {
@@ -80,14 +84,19 @@ std::size_t Proxy::Machine::serve_queues() {
 std::size_t Proxy::Machine::serve_queue(service::ListenerId id, Queue& queue) {
   const service::Listener* target = running(id);
   std::size_t served = 0;
-  ExchangeIndex next = queue.first - 1;
+  bool full = false;  // for those who take any server
+  ExchangeIndex next = (queue.next_asked != 0 ? queue.next_asked : queue.first) - 1;
   for (std::size_t asked = 0; next != nobody && asked < asked_at_once; ++asked) {
     const ExchangeIndex x = next;
     Exchange& exchange = exchange_at(x);
     next = exchange.queue_next;
+    if (full && exchange.sticky_place == nobody) {
+      continue;
+    }
     Cause refused = Cause::listener_stopped;
     const auto place = target != nullptr ? choose(exchange, *target, refused) : std::nullopt;
     if (!place && refused == Cause::queue_full) {
+      full = full || exchange.sticky_place == nobody;
       continue;
     }
     ++served;
@@ -99,6 +108,8 @@ std::size_t Proxy::Machine::serve_queue(service::ListenerId id, Queue& queue) {
       fail(x, 503, refused);
     }
   }
+  // So many wait for their sessions' servers that others may stand behind them.
+  queue.next_asked = full ? 0 : next + 1;
   return served;
 }
 

@@ -35,10 +35,11 @@ void Proxy::Machine::serve_client(LinkIndex index) {
   if (link.over) {
     return end_client(index);
   }
+  const bool flushed = flush(index);
   if (link.exchange != nobody) {
     return continue_request(link.exchange);
   }
-  if (!flush(index)) {
+  if (!flushed) {
     // Who pipelines requests and reads no answers gets no more of them, and not for ever, however much he says.
     if (link.deadline == tcp::never) {
       set_deadline(index, now_ + settings_of(link.listener).request_timeout);
@@ -205,7 +206,7 @@ void Proxy::Machine::judge_cookie(Exchange& exchange, const service::Listener& t
     const bool up = target.state->states[session.server].up.load(std::memory_order_acquire);
     if (up && (server.weight != 0 || settings.drain)) {
       exchange.sticky_place = static_cast<std::uint32_t>(session.server);
-      exchange.tag = cookies_.tag_of(server);
+      exchange.sticky_backend = server.id;
       exchange.cookie_first_seen = session.stamp.first_seen;
       exchange.set_cookie = inserts && SessionCookies::needs_refresh(session.stamp, seconds, timeout);
     } else {
@@ -279,8 +280,11 @@ void Proxy::Machine::end_client(LinkIndex index) {
 void Proxy::Machine::on_client_deadline(LinkIndex index) {
   Link& link = at(index);
   if (link.lingering) {
-    abort(index);
-    return;
+    if (link.shut && !link.over) {
+      ground_.close(link.id, now_);  // TCP still sends what it has
+      return free_link(index);
+    }
+    return abort(index);  // who does not read has had his time
   }
   if (link.exchange != nobody) {
     Exchange& exchange = exchange_at(link.exchange);

@@ -28,8 +28,14 @@ void Proxy::Machine::find_server(ExchangeIndex x) {
   if (target == nullptr) {
     return fail(x, 503, Cause::listener_stopped);
   }
-  if (exchange.connect_deadline == tcp::never) {
-    exchange.connect_deadline = now_ + settings_of(exchange.listener).connect_timeout;
+  // Who has come before is served before.
+  if (exchange.tries == 0 && queues_[exchange.target.value].length != 0) {
+    if (enqueue(x)) {
+      queues_[exchange.target.value].freed = true;  // there may be room for this one all the same
+    } else {
+      fail(x, 503, Cause::queue_full);
+    }
+    return;
   }
   Cause refused = Cause::no_server;
   const auto place = choose(exchange, *target, refused);
@@ -49,7 +55,8 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
   if (exchange.sticky_place != nobody) {
     // The configuration may have changed since the cookie was read.
     const bool there = exchange.sticky_place < target.servers.size() &&
-                       cookies_.tag_of(target.servers[exchange.sticky_place]) == exchange.tag;
+                       target.servers[exchange.sticky_place].id == exchange.sticky_backend &&
+                       target.state->states[exchange.sticky_place].up.load(std::memory_order_acquire);
     if (there && exchange.sticky_tried < sticky_tries) {
       if (!ground_.has_place(target.servers[exchange.sticky_place])) {
         refused = Cause::queue_full;  // the session waits for its server
@@ -60,6 +67,7 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
     }
     exchange.sticky_place = nobody;
     exchange.set_cookie = cookie.kind == service::SessionCookie::Kind::insert;
+    exchange.cookie_first_seen = static_cast<std::uint32_t>(wall_us_ / 1'000'000);
     exchange.record.cookie = CookieVerdict::down;
   }
   if (cookie.strict && exchange.record.cookie == CookieVerdict::down) {
@@ -67,9 +75,15 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
     return std::nullopt;
   }
   std::array<std::size_t, Exchange::most_tries> without{};
-  std::copy_n(exchange.tried.begin(), exchange.tries, without.begin());
-  const Ground::Choice choice = ground_.choose(target, exchange.record.client, exchange.record.client_port,
-                                               std::span(without).first(exchange.tries));
+  std::size_t count = 0;
+  for (const service::BackendId tried : std::span(exchange.tried).first(exchange.tries)) {
+    const auto found = std::ranges::find(target.servers, tried, &service::Server::id);
+    if (found != target.servers.end()) {
+      without[count++] = static_cast<std::size_t>(found - target.servers.begin());
+    }
+  }
+  const Ground::Choice choice =
+      ground_.choose(target, exchange.record.client, exchange.record.client_port, std::span(without).first(count));
   refused = choice.refused;
   return choice.server ? std::optional(static_cast<std::uint32_t>(*choice.server)) : std::nullopt;
 }
@@ -117,7 +131,11 @@ void Proxy::Machine::connect(ExchangeIndex x, const service::Server& server) {
   link.exchange = x;
   exchange.server = index;
   exchange.stage = Stage::connecting;
-  const tcp::Duration half = settings_of(exchange.listener).connect_timeout / 2;
+  const tcp::Duration time = settings_of(exchange.listener).connect_timeout;
+  if (exchange.connect_deadline == tcp::never) {
+    exchange.connect_deadline = now_ + time;
+  }
+  const tcp::Duration half = time / 2;
   set_deadline(index, std::min(exchange.connect_deadline, now_ + std::max(half, least_try)));
 }
 
@@ -125,9 +143,10 @@ void Proxy::Machine::on_connect_failed(ExchangeIndex x, Cause why) {
   Exchange& exchange = exchange_at(x);
   let_go_of_server(x, false);
   exchange.failure = why;
-  const bool sticky_again = exchange.place == exchange.sticky_place && exchange.sticky_tried < sticky_tries;
+  const bool sticky_again = exchange.sticky_place != nobody && exchange.record.backend == exchange.sticky_backend &&
+                            exchange.sticky_tried < sticky_tries;
   if (!sticky_again && exchange.tries < Exchange::most_tries) {
-    exchange.tried[exchange.tries++] = exchange.place;
+    exchange.tried[exchange.tries++] = exchange.record.backend;
   }
   if (exchange.tries == Exchange::most_tries || now_ >= exchange.connect_deadline) {
     return fail(x, 502, why);
@@ -150,7 +169,7 @@ void Proxy::Machine::send_request(ExchangeIndex x) {
     return true;
   });
   if (pass_request_body(x)) {
-    arm(x);
+    continue_answer(x);  // it may have spoken, or ended, already
   }
 }
 
@@ -176,11 +195,9 @@ void Proxy::Machine::serve_server(LinkIndex index) {
       }
       break;
     case Stage::tunnel:
-      continue_tunnel(x);
-      break;
     case Stage::waiting:
     case Stage::answering:
-      static_cast<void>(flush(index));  // of the request's head
+      static_cast<void>(flush(index));
       continue_request(x);
       break;
     case Stage::queued:
@@ -213,7 +230,7 @@ void Proxy::Machine::on_server_lost(ExchangeIndex x) {
     }
   } else {
     exchange.failure = Cause::server_closed;
-    exchange.tried[exchange.tries++] = exchange.place;
+    exchange.tried[exchange.tries++] = exchange.record.backend;
     exchange.sticky_tried = sticky_tries;
   }
   find_server(x);
@@ -265,6 +282,10 @@ void Proxy::Machine::uncount(Exchange& exchange) {
 
 void Proxy::Machine::put_idle(LinkIndex index) {
   Link& link = at(index);
+  // Connections that wait must not take the places of clients.
+  if (counters_.idle.get() >= most_idle_) {
+    return close_server(index, true);
+  }
   LinkIndex& first = idle_[link.backend.value];  // + 1
   link.idle = true;
   link.previous = nobody;

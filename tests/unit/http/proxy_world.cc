@@ -192,6 +192,25 @@ void ProxyWorld::advance(std::chrono::milliseconds time) {
   }
 }
 
+void ProxyWorld::flood(std::size_t clients) {
+  for (std::size_t number = 0; number < clients; ++number) {
+    const tcp::ConnectionId id = next_id();
+    if (id == tcp::ConnectionId{}) {
+      return;
+    }
+    const std::size_t peer = add_peer(id, endpoints_between(address("198.51.100.9"), 40'000));
+    proxy_->accepted(id, listener_->id);
+    gone(peers_[peer]);
+    proxy_->over(id, tcp::Cause::reset_by_peer);
+  }
+}
+
+std::size_t ProxyWorld::turn_after(std::chrono::milliseconds time) {
+  now_ += time;
+  wall_us_ += static_cast<std::uint64_t>(time.count()) * 1'000;
+  return proxy_->turn(now_, wall_us_);
+}
+
 void ProxyWorld::publish() {
   auto snapshot = std::make_shared<service::Snapshot>();
   snapshot->listeners.resize(2);

@@ -68,6 +68,12 @@ class ProxyWorld final : private Ground {
   // --- everything else -------------------------------------------------------------------------------------------
   void advance(std::chrono::milliseconds time);
   void turn();
+  // A single turn, whatever is left to be done.
+  void one_turn() { static_cast<void>(proxy_->turn(now_, wall_us_)); }
+  // So many clients come and are reset before the proxy's turn.
+  void flood(std::size_t clients);
+  // How much there is to do in the turn after the worker has stood still for so long.
+  [[nodiscard]] std::size_t turn_after(std::chrono::milliseconds time);
   // Changes the configuration and tells the proxy.
   [[nodiscard]] service::Listener& listener() { return *listener_; }
   void publish();
