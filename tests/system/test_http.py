@@ -402,7 +402,7 @@ class HttpLog(HttpCase):
 
         with self.connect() as connection:
             for place in range(3):
-                connection.ask(f"/{place}", headers=[("X", '"\x7f\\')])
+                connection.ask(f"/{place}", headers=[("X", 'a "quote"')])
             connection.send("GET / HTTP/1.1\r\n\r\n")
             self.assertEqual(connection.answer().status, 400)
         seen = eventually(lambda: lines(path) if len(lines(path)) == 4 else None, "four lines")
