@@ -8,13 +8,15 @@
 #       the same device. `fullnat`, UDP, one flow for each of N virtual addresses (testpmd varies the destination only)
 #   sudo bench/run.sh tcp [--rounds N] [--build FOLDER]
 #       goodput of the userspace TCP over a wire of 10 ms each way that loses 1%, in turns with the kernel's over the same
+#   sudo bench/run.sh http [--rounds N] [--seconds N] [--build FOLDER]
+#       wrk through Steelyard, HAProxy (package haproxy) and nginx in turns, on connections that stay and on new ones
 #
 # --build takes programs that are there instead of building.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
-  sed -n '2,13s/^# \{0,1\}//p' "$0"
+  sed -n '2,15s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 what=${1:-}
@@ -59,7 +61,8 @@ build_release() {
 }
 
 micro() {
-  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark
+  build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark \
+    forwarding_rules_benchmark http_parse_benchmark http_benchmark cookie_benchmark access_log_benchmark
   surroundings
   local tables=() hugepages
   hugepages=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
@@ -87,6 +90,11 @@ micro() {
   one "" schedule_benchmark --benchmark_filter="$filter"
   one "" healthcheck_benchmark --benchmark_filter="$filter"
   one "" access_control_benchmark --benchmark_filter="$filter"
+  one "" forwarding_rules_benchmark --benchmark_filter="$filter"
+  one "" http_parse_benchmark --benchmark_filter="$filter"
+  one "" http_benchmark --benchmark_filter="$filter"
+  one "" cookie_benchmark --benchmark_filter="$filter"
+  one "" access_log_benchmark --benchmark_filter="$filter"
   bench/table.py "${tables[@]}"
 }
 
@@ -113,6 +121,14 @@ case "$what" in
     build_release steelyard_tcp_services
     surroundings
     STEELYARD_TCP_SERVICES=$build/tests/services/steelyard_tcp_services bench/tcp_goodput.py --rounds "$rounds"
+    ;;
+  http)
+    build_release steelyard
+    surroundings
+    export STEELYARD=$PWD/$build/control/steelyard
+    bench/http_compare.py --rounds "$rounds" --seconds "$seconds"
+    echo "a connection for each request:"
+    bench/http_compare.py --rounds "$rounds" --seconds "$seconds" --new
     ;;
   --help) usage 0 ;;
   *) usage 2 >&2 ;;

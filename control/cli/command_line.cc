@@ -136,6 +136,9 @@ class CommandLine {
     run.add_option("--run-dir", values_.run.run_folder, "Folder of the devices' locks")
         ->type_name("DIR")
         ->capture_default_str();
+    run.add_option("--state-dir", values_.run.state_folder, "Folder of what outlives the process: the cookie key")
+        ->type_name("DIR")
+        ->capture_default_str();
     CLI::App& check = add_command(app_, "check", "Check a configuration file: every error with line and column",
                                   "  steelyard check -c steelyard.yaml\n"
                                   "  steelyard check -c steelyard.yaml --json");

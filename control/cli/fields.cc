@@ -99,7 +99,8 @@ std::string endpoint(std::string_view address, std::uint64_t port) {
 }
 
 std::string listener_name(const boost::json::object& listener) {
-  return text(listener, "load_balancer") + ':' + text(listener, "protocol") + ':' + text(listener, "port");
+  return text(listener, "load_balancer") + ':' + text(listener, "protocol") + ':' + text(listener, "port") +
+         (has(listener, "rule") ? " rule " + text(listener, "rule") : "");
 }
 
 std::string duration(std::uint64_t seconds) {

@@ -16,13 +16,14 @@ namespace {
 namespace json = boost::json;
 
 // What tells an element of a list from the others, of one kind or another.
-constexpr std::array<std::string_view, 7> identity_keys{"worker", "load_balancer", "protocol", "address",
-                                                        "port",   "name",          "below_ns"};
+constexpr std::array<std::string_view, 8> identity_keys{"worker", "load_balancer", "protocol", "address",
+                                                        "port",   "rule",          "name",     "below_ns"};
 // Numbers that also fall, or say nothing when they rise.
-constexpr std::array<std::string_view, 15> gauges{"active",      "queued",    "waiting",           "ipv4",
+constexpr std::array<std::string_view, 19> gauges{"active",      "queued",    "waiting",           "ipv4",
                                                   "ipv6",        "half_open", "datagrams_tracked", "targets",
                                                   "probes",      "in_flight", "retired_snapshots", "longest_ns",
-                                                  "adoption_ms", "uptime_s",  "bandwidth"};
+                                                  "adoption_ms", "uptime_s",  "bandwidth",         "clients",
+                                                  "servers",     "idle",      "exchanges"};
 
 bool among(const auto& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();

@@ -115,6 +115,7 @@ class Counters {
 std::string workers_tables(const json::array& workers, const json::array& rates) {
   Counters packets;
   Counters flows;
+  Counters http;
   Counters turns;
   std::vector<std::string> names;
   std::string inexact;
@@ -129,6 +130,7 @@ std::string workers_tables(const json::array& workers, const json::array& rates)
     packets.add(column, "queued", number(accounting, "queued"));
     packets.add(column, member(accounting, "drops"), member(accounting_rate, "drops"), "dropped ");
     flows.add(column, member(worker, "flows"), member(rate, "flows"));
+    http.add(column, member(worker, "http"), member(rate, "http"));
     turns.add(column, member(worker, "turns"), member(rate, "turns"));
     turns.add(column, member(worker, "cycles"), member(rate, "cycles"), "cycles ");
     if (has(accounting, "exact") && !flag(accounting, "exact")) {
@@ -139,7 +141,7 @@ std::string workers_tables(const json::array& workers, const json::array& rates)
   // Counters are read while packets move, so that this may be said of a busy worker without any harm.
   out += inexact.empty() ? "every packet is accounted for\n"
                          : "in flight while this was read, or unaccounted for: worker " + inexact + '\n';
-  return out + flows.table("FLOWS", names, true) + turns.table("LOOP", names, false);
+  return out + flows.table("FLOWS", names, true) + http.table("HTTP", names, true) + turns.table("LOOP", names, false);
 }
 
 constexpr std::array<const char*, 6> traffic_counters{"connections", "packets_in", "bytes_in",

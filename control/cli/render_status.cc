@@ -139,10 +139,29 @@ std::string listener_rules(const json::object& listener) {
   return out;
 }
 
+// What an http listener does with requests beside choosing a server; empty: nothing.
+std::string http_words(const json::object& listener) {
+  std::string words;
+  if (has(listener, "clients")) {
+    words += ", " + counted(number(listener, "clients"), "client", "clients");
+  }
+  const json::object& session = member(listener, "sticky_session");
+  if (const std::string type = text(session, "type"); has(session, "cookie")) {
+    words += ", cookie " + text(session, "cookie") +
+             (type == "insert" ? " for " + text(session, "cookie_timeout") + " s" : " of the servers");
+  }
+  return words;
+}
+
 std::string listener_head(const json::object& listener) {
-  std::string head = "  " + text(listener, "protocol") + '/' + text(listener, "port") + ' ' + text(listener, "status") +
-                     ", " + text(listener, "mode") + ", " + text(listener, "scheduler") + ", group " +
-                     text(listener, "group");
+  std::string head = "  " + text(listener, "protocol") + '/' + text(listener, "port") +
+                     (has(listener, "rule") ? " rule " + text(listener, "rule") : "") + ' ' + text(listener, "status");
+  if (const json::object& redirect = member(listener, "redirect"); !redirect.empty()) {
+    return line(head + ", redirect " + text(redirect, "status") + " to " + text(redirect, "scheme") + ':' +
+                text(redirect, "port") + http_words(listener));
+  }
+  head += (has(listener, "mode") ? ", " + text(listener, "mode") : "") + ", " + text(listener, "scheduler") +
+          ", group " + text(listener, "group") + http_words(listener);
   if (const std::uint64_t persistence = number(listener, "persistence_timeout"); persistence != 0) {
     head += ", persistence " + std::to_string(persistence) + " s";
   }
@@ -191,7 +210,7 @@ std::string render_status(const json::object& status) {
     for (const json::value& listener : list(balancer, "listeners")) {
       out += listener_head(as_object(listener));
       out += listener_rules(as_object(listener));
-      out += servers_table(as_object(listener));
+      out += has(as_object(listener), "redirect") ? "" : servers_table(as_object(listener));
     }
   }
   return out + groups_table(status);

@@ -87,7 +87,9 @@ Lines lines_of(const json::object& stats, const json::object& rates) {
     const json::object& listener = as_object(listeners[place]);
     const json::object& rate = at(list(rates, "listeners"), place);
     lines.listeners.push_back(line_of(listener_name(listener), listener, rate));
-    lines.all.add(lines.listeners.back());
+    if (!has(listener, "rule")) {  // which the listener's own numbers contain
+      lines.all.add(lines.listeners.back());
+    }
     const json::array& servers = list(listener, "servers");
     for (std::size_t inner = 0; inner < servers.size(); ++inner) {
       const json::object& server = as_object(servers[inner]);

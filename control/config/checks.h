@@ -24,6 +24,9 @@ void check_addresses(const Config& config, const Incomplete& incomplete, Report&
 // validate_services.cc: load balancers, listeners, groups, servers.
 void check_services(const Config& config, const Incomplete& incomplete, Report& report);
 
+// validate_http.cc: listeners of `protocol: http`, and their rules.
+void check_http(const Config& config, const Incomplete& incomplete, Report& report);
+
 // validate_access.cc: access control lists and who uses them.
 void check_access(const Config& config, const Incomplete& incomplete, Report& report);
 

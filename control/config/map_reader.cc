@@ -101,6 +101,13 @@ void MapReader::has_no_effect(std::string_view key, std::string_view why) {
   }
 }
 
+void MapReader::has_no_place(std::string_view key, std::string_view why) {
+  if (const Entry* entry = entry_of(key)) {
+    known_.push_back(key);
+    report_.error(entry->key->at, name_of(key) + " has no place here; " + std::string(why));
+  }
+}
+
 void MapReader::finish() {
   for (const Entry& entry : entries_) {
     if (std::ranges::find(known_, entry.key->scalar) != known_.end()) {

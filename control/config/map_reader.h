@@ -57,6 +57,8 @@ class MapReader {
 
   // Warns when the key stands in the file.
   void has_no_effect(std::string_view key, std::string_view why);
+  // Refuses the key when it stands in the file: it is known elsewhere.
+  void has_no_place(std::string_view key, std::string_view why);
 
   // Reports the unknown keys. Call it last.
   void finish();

@@ -23,6 +23,12 @@ HealthCheck HealthCheck::for_protocol(Protocol protocol) {
   return check;
 }
 
+HealthCheck HealthCheck::for_http() {
+  HealthCheck check;
+  check.type = CheckType::http;
+  return check;
+}
+
 const ServerGroup* find_server_group(const Config& config, std::string_view name) {
   const auto found = std::ranges::find(config.server_groups, name, &ServerGroup::name);
   return found == config.server_groups.end() ? nullptr : &*found;
@@ -80,6 +86,9 @@ std::vector<Server> servers_of(const LoadBalancer& balancer, const Listener& lis
   if (group != nullptr) {
     return group->servers;
   }
+  if (listener.server_port == 0) {
+    return {};
+  }
   std::vector<Server> servers = balancer.default_group;
   for (Server& server : servers) {
     server.port = listener.server_port;
@@ -97,6 +106,10 @@ std::vector<Server> servers_of(const Config& config, const LoadBalancer& balance
 
 std::string_view to_string(Protocol protocol) {
   return protocol == Protocol::tcp ? "tcp" : "udp";
+}
+
+std::string_view protocol_name(const Listener& listener) {
+  return listener.http ? "http" : to_string(listener.protocol);
 }
 
 std::string_view to_string(Mode mode) {

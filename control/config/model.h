@@ -25,11 +25,15 @@ namespace steelyard::control::config {
 using service::AccessType;
 using service::Address;
 using service::ClientAddress;
+using service::ForwardedFor;
 using service::Mode;
 using service::OrphanPolicy;
 using service::Prefix;
 using service::Protocol;
+using service::Redirect;
+using service::SameSite;
 using service::Scheduler;
+using service::SessionCookie;
 using service::WhenFull;
 
 // Counted from 1, columns in bytes; 0 means that the file does not mention the object.
@@ -70,6 +74,7 @@ struct Memory {
   std::uint32_t flows_ipv4 = 262144;     // 1024..134217728
   std::uint32_t flows_ipv6 = 65536;      // 1024..134217728
   std::uint32_t packet_buffers = 16384;  // 2048..1048576
+  std::uint32_t connections = 65536;     // TCP that ends here, to clients and to servers: 1024..16777216; 0: no layer 7
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
@@ -77,6 +82,15 @@ struct Metrics {
   Address address;
   std::uint16_t port = 0;
   friend bool operator==(const Metrics&, const Metrics&) = default;
+};
+
+// A line for every request of http listeners.
+struct AccessLog {
+  enum class To : std::uint8_t { nowhere, file, standard_output, syslog };
+  To to = To::nowhere;
+  std::string file;    // an absolute path
+  std::string format;  // a template (control/access_log/variables.cc has what may stand in it); empty: JSON
+  friend bool operator==(const AccessLog&, const AccessLog&) = default;
 };
 
 // ---- The network
@@ -161,6 +175,8 @@ struct HealthCheck {
 
   // What a listener gets that says nothing: TCP every 2 s (timeout 5 s), UDP every 5 s (timeout 10 s).
   [[nodiscard]] static HealthCheck for_protocol(Protocol protocol);
+  // The same of an http listener: HEAD / every 2 s.
+  [[nodiscard]] static HealthCheck for_http();
   friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
@@ -219,13 +235,55 @@ struct SourceLimits {
   friend bool operator==(const SourceLimits&, const SourceLimits&) = default;
 };
 
+// Requests that go to other servers than the listener's. What a rule does not say of its own is as the listener says.
+struct HttpRule {
+  std::string name;          // 1..40 characters, unique in its listener
+  std::string domain;        // lower case; "*.example.org": what is below it; empty: any
+  std::string url;           // 2..80 characters, begins with "/": how the path begins; empty: any
+  std::string server_group;  // always named
+  std::optional<Scheduler> scheduler;
+  std::optional<SessionCookie> sticky_session;  // of kind off: none, although the listener has one
+  std::optional<HealthCheck> health_check;
+  Position at;
+  Position server_group_at;
+  friend bool operator==(const HttpRule&, const HttpRule&) = default;
+};
+
+// What `protocol: http` adds to a listener, by the file's keys. At least one of a rule's domain and url is given.
+struct HttpListener {
+  std::chrono::seconds idle_timeout{15};          // 1..60
+  std::chrono::seconds request_timeout{60};       // 1..180
+  std::chrono::seconds header_timeout{10};        // 1..60
+  std::chrono::seconds connect_timeout{5};        // 1..60
+  std::chrono::seconds tunnel_timeout{3600};      // 1..86400
+  std::chrono::seconds queue_timeout{5};          // of requests that no server has room for: 0..60, 0: none waits
+  std::uint32_t queue_length = 1024;              // of such requests, by target and worker: 1..65536
+  std::uint32_t max_header_bytes = 32768;         // 1024..65536
+  std::uint32_t max_headers = 128;                // 1..256
+  std::uint32_t max_url_bytes = 8192;             // 64..65536
+  std::uint64_t max_body_bytes = 0;               // 0..2^40, 0: no limit
+  std::uint32_t max_requests_per_connection = 0;  // 0: no limit
+  ForwardedFor x_forwarded_for = ForwardedFor::append;
+  bool x_forwarded_proto = false;
+  bool x_forwarded_port = false;
+  bool x_forwarded_client_srcport = false;
+  bool slb_id = false;
+  bool slb_ip = false;
+  SessionCookie sticky_session;      // of kind off: none
+  std::optional<Redirect> redirect;  // then there are no servers and no rules
+  std::vector<HttpRule> rules;
+  friend bool operator==(const HttpListener&, const HttpListener&) = default;
+};
+
 struct Listener {
-  Protocol protocol = Protocol::tcp;
+  Protocol protocol = Protocol::tcp;  // on the wire
+  // Set: `protocol: http`. The mode is fullnat then, since servers see a local address of ours.
+  std::optional<HttpListener> http;
   std::uint16_t port = 0;
   bool running = true;
   Mode mode = Mode::nat;
   Scheduler scheduler = Scheduler::wrr;
-  std::string server_group;                       // empty: the load balancer's default group
+  std::string server_group;                       // empty: the load balancer's default group, or a redirect
   std::uint16_t server_port = 0;                  // with the default group only
   std::chrono::seconds persistence_timeout{0};    // 0..3600, 0: off
   std::chrono::seconds established_timeout{900};  // 10..900
@@ -271,8 +329,10 @@ struct Config {
   bool reset_unknown_tcp = true;
   std::vector<PortRange> allowed_ports;  // empty: every port
   std::optional<Metrics> metrics;        // none: off
+  AccessLog access_log;
   LogLevel log_level = LogLevel::info;
   std::chrono::seconds shutdown_drain{0};  // 0..3600
+  std::string cookie_key_file;             // an absolute path; empty: the key in the state folder
   std::vector<LoadBalancer> load_balancers;
   std::vector<ServerGroup> server_groups;
   std::vector<AccessControlList> access_control_lists;
@@ -302,8 +362,8 @@ struct Config {
 [[nodiscard]] std::optional<std::size_t> egress_port(const Config& config, const Address& server);
 
 // The servers behind a listener in the file's order, each with its port: the group's, or the default group's with
-// the listener's server_port. Finds a named group by a linear search; whoever resolves many listeners gives the group
-// itself (null: the default group).
+// the listener's server_port; none behind a redirect. Finds a named group by a linear search; whoever resolves many
+// listeners gives the group itself (null: the default group).
 [[nodiscard]] std::vector<Server> servers_of(const Config& config, const LoadBalancer& balancer,
                                              const Listener& listener);
 [[nodiscard]] std::vector<Server> servers_of(const LoadBalancer& balancer, const Listener& listener,
@@ -311,6 +371,8 @@ struct Config {
 
 // "tcp" or "udp"; the words of the file for the other enumerations.
 [[nodiscard]] std::string_view to_string(Protocol protocol);
+// What the file calls the listener's protocol: "tcp", "udp", "http".
+[[nodiscard]] std::string_view protocol_name(const Listener& listener);
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Scheduler scheduler);
 [[nodiscard]] std::string_view to_string(WhenFull when_full);

@@ -1,4 +1,5 @@
 #include "control/config/parse.h"
+#include "control/access_log/format.h"
 
 #include <algorithm>
 #include <array>
@@ -57,6 +58,21 @@ void read_workers(const Node& node, Workers& workers, Report& report) {
   map.finish();
 }
 
+// None at all is a choice of its own: layer 7 is off.
+void read_connections(MapReader& map, Memory& memory) {
+  constexpr std::uint32_t fewest = 1024;
+  std::uint32_t connections = memory.connections;
+  if (!map.integer("connections", connections, {0, 16777216})) {
+    return;
+  }
+  if (connections != 0 && connections < fewest) {
+    map.report().error(map.position_of("connections"), "`connections` is `" + std::to_string(connections) +
+                                                           "`; allowed: 1024..16777216, or 0 without layer 7");
+    return;
+  }
+  memory.connections = connections;
+}
+
 void read_memory(const Node& node, Memory& memory, Report& report) {
   constexpr Range flows{1024, 134217728};
   MapReader map(node, "`memory`", report);
@@ -64,6 +80,54 @@ void read_memory(const Node& node, Memory& memory, Report& report) {
   map.integer("flows_ipv4", memory.flows_ipv4, flows);
   map.integer("flows_ipv6", memory.flows_ipv6, flows);
   map.integer("packet_buffers", memory.packet_buffers, {2048, 1048576});
+  read_connections(map, memory);
+  map.finish();
+}
+
+constexpr bool is_printable(char character) {
+  return character >= ' ' && character != '\x7f';
+}
+
+void read_cookie_key_file(MapReader& file, Config& config) {
+  const Node* path = file.find("cookie_key_file");
+  if (path == nullptr) {
+    return;
+  }
+  constexpr std::string_view rule = "an absolute path";
+  if (path->kind == Node::Kind::scalar && !path->scalar.starts_with('/')) {
+    file.report().error(path->at, "`cookie_key_file` is " + shown(*path) + "; allowed: " + std::string(rule));
+    return;
+  }
+  config.cookie_key_file =
+      read_text(*path, "`cookie_key_file`", {1, 4095}, is_printable, rule, file.report()).value_or("");
+}
+
+void read_access_log(const Node& node, AccessLog& log, Report& report) {
+  MapReader map(node, "`access_log`", report);
+  constexpr std::string_view places = "stdout, syslog or the absolute path of a file";
+  if (const Node* to = map.require("to")) {
+    log.file = read_text(*to, "`to`", {1, 4095}, is_printable, places, report).value_or("");
+    log.to = log.file == "stdout"        ? AccessLog::To::standard_output
+             : log.file == "syslog"      ? AccessLog::To::syslog
+             : log.file.starts_with('/') ? AccessLog::To::file
+                                         : AccessLog::To::nowhere;
+    if (log.to == AccessLog::To::nowhere && !log.file.empty()) {
+      report.error(to->at, "`to` is " + shown(*to) + "; allowed: " + std::string(places));
+    }
+  }
+  if (const Node* format = map.find("format")) {
+    constexpr std::string_view rule = "json, or a template of printable characters";
+    std::string text =
+        read_text(*format, "`format`", {1, access_log::LineFormat::longest_template}, is_printable, rule, report)
+            .value_or("json");
+    if (text != "json") {
+      if (const auto made = access_log::LineFormat::from_template(text); !made) {
+        report.error(format->at,
+                     "`format` at character " + std::to_string(made.error().position + 1) + ": " + made.error().text);
+      }
+      log.format = std::move(text);
+    }
+  }
   map.finish();
 }
 
@@ -87,11 +151,15 @@ void read_process(MapReader& file, Config& config) {
     map.choice("level", config.log_level, log_level_choices);
     map.finish();
   }
+  if (const Node* log = file.find("access_log")) {
+    read_access_log(*log, config.access_log, report);
+  }
   if (const Node* shutdown = file.find("shutdown")) {
     MapReader map(*shutdown, "`shutdown`", report);
     map.seconds("drain", config.shutdown_drain, {0, 3600});
     map.finish();
   }
+  read_cookie_key_file(file, config);
 }
 
 void read_policies(MapReader& file, Config& config) {

@@ -1,8 +1,8 @@
 // The sections about the service: load balancers, their listeners and health checks, and server groups.
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,8 +14,11 @@ namespace steelyard::control::config {
 
 namespace {
 
-constexpr std::array protocol_choices{Choice<Protocol>{"tcp", Protocol::tcp}, Choice<Protocol>{"udp", Protocol::udp}};
-constexpr std::array<std::string_view, 2> later_protocols{"http", "https"};
+// What the file calls a listener's protocol.
+enum class Kind : std::uint8_t { tcp, udp, http };
+constexpr std::array protocol_choices{Choice<Kind>{"tcp", Kind::tcp}, Choice<Kind>{"udp", Kind::udp},
+                                      Choice<Kind>{"http", Kind::http}};
+constexpr std::array<std::string_view, 1> later_protocols{"https"};
 constexpr std::array mode_choices{Choice<Mode>{"nat", Mode::nat}, Choice<Mode>{"fullnat", Mode::fullnat},
                                   Choice<Mode>{"dr", Mode::dr}, Choice<Mode>{"tunnel", Mode::tunnel}};
 constexpr std::array scheduler_choices{Choice<Scheduler>{"wrr", Scheduler::wrr},
@@ -33,116 +36,6 @@ constexpr std::array client_address_choices{Choice<ClientAddress>{"none", Client
                                             Choice<ClientAddress>{"proxy_v2", ClientAddress::proxy_v2}};
 constexpr std::array balancer_status_choices{Choice<bool>{"active", true}, Choice<bool>{"inactive", false}};
 constexpr std::array listener_status_choices{Choice<bool>{"running", true}, Choice<bool>{"stopped", false}};
-constexpr std::array method_choices{Choice<CheckMethod>{"head", CheckMethod::head},
-                                    Choice<CheckMethod>{"get", CheckMethod::get}};
-constexpr std::array any_check_choices{Choice<CheckType>{"tcp", CheckType::tcp},
-                                       Choice<CheckType>{"http", CheckType::http},
-                                       Choice<CheckType>{"udp", CheckType::udp}};
-constexpr std::array tcp_check_choices{Choice<CheckType>{"tcp", CheckType::tcp},
-                                       Choice<CheckType>{"http", CheckType::http}};
-constexpr std::array udp_check_choices{Choice<CheckType>{"udp", CheckType::udp}};
-constexpr std::array<std::string_view, 4> status_words{"2xx", "3xx", "4xx", "5xx"};
-
-bool is_path_character(char character) {
-  constexpr std::string_view marks = "-/.%?#&";
-  return is_letter(character) || is_digit(character) || marks.find(character) != std::string_view::npos;
-}
-
-bool is_host_character(char character) {
-  return is_letter(character) || is_digit(character) || character == '.' || character == '-';
-}
-
-bool is_word_character(char character) {
-  return is_letter(character) || is_digit(character);
-}
-
-void read_status_classes(MapReader& map, StatusClasses& status) {
-  const Node* node = map.find("status");
-  if (node == nullptr) {
-    return;
-  }
-  const bool is_list = node->kind == Node::Kind::sequence;
-  if (is_list && node->children.empty()) {
-    map.report().error(node->at, "`status` is an empty list; allowed: some of " + word_list(status_words));
-    return;
-  }
-  status.reset();
-  for (const Node& element : is_list ? std::span<const Node>(node->children) : std::span(node, 1)) {
-    if (const auto index = read_word(element, "an entry of `status`", status_words, {}, map.report())) {
-      status.set(*index + 2);
-    }
-  }
-}
-
-void read_http_fields(MapReader& map, HealthCheck& check) {
-  map.choice("method", check.method, method_choices);
-  if (const Node* path = map.find("path")) {
-    constexpr std::string_view rule = "letters, digits and - / . % ? # &, starting with /";
-    if (path->kind == Node::Kind::scalar && !path->scalar.starts_with('/')) {
-      map.report().error(path->at, "`path` is " + shown(*path) + "; allowed: 1..80 characters: " + std::string(rule));
-    } else if (auto text = read_text(*path, "`path`", {1, 80}, is_path_character, rule, map.report())) {
-      check.path = *std::move(text);
-    }
-  }
-  if (const Node* host = map.find("host")) {
-    check.host =
-        read_text(*host, "`host`", {1, 80}, is_host_character, "letters, digits, . and -", map.report()).value_or("");
-  }
-  read_status_classes(map, check.status);
-}
-
-void read_udp_fields(MapReader& map, HealthCheck& check) {
-  constexpr std::string_view rule = "letters and digits";
-  if (const Node* request = map.find("request")) {
-    check.request = read_text(*request, "`request`", {1, 64}, is_word_character, rule, map.report()).value_or("");
-  }
-  if (const Node* expect = map.find("expect")) {
-    check.expect = read_text(*expect, "`expect`", {1, 64}, is_word_character, rule, map.report()).value_or("");
-  }
-}
-
-void warn_of_idle_fields(MapReader& map, CheckType type) {
-  if (type != CheckType::http) {
-    for (const std::string_view key : {"method", "path", "host", "status"}) {
-      map.has_no_effect(key, "only a check of type http uses it");
-    }
-  }
-  if (type != CheckType::udp) {
-    for (const std::string_view key : {"request", "expect"}) {
-      map.has_no_effect(key, "only a check of type udp uses it");
-    }
-  }
-}
-
-// When the listener's protocol could not be read, everything that some protocol allows is accepted.
-HealthCheck read_health_check(const Node& node, Protocol protocol, bool protocol_is_known, Report& report) {
-  HealthCheck check = HealthCheck::for_protocol(protocol);
-  MapReader map(node, "`health_check`", report);
-  check.at = map.at();
-  map.boolean("enabled", check.enabled);
-  if (!protocol_is_known) {
-    map.choice("type", check.type, any_check_choices);
-  } else if (protocol == Protocol::tcp) {
-    map.choice("type", check.type, tcp_check_choices);
-  } else {
-    map.choice("type", check.type, udp_check_choices);
-  }
-  map.seconds("interval", check.interval, {1, 50});
-  map.seconds("timeout", check.timeout, {1, 300});
-  check.timeout = std::max(check.timeout, check.interval);
-  const Range thresholds{protocol_is_known && protocol == Protocol::tcp ? 2U : 1U, 10};
-  map.integer("healthy_threshold", check.healthy_threshold, thresholds);
-  map.integer("unhealthy_threshold", check.unhealthy_threshold, thresholds);
-  std::uint16_t port = 0;
-  if (map.integer("port", port, any_port)) {
-    check.port = port;
-  }
-  read_http_fields(map, check);
-  read_udp_fields(map, check);
-  warn_of_idle_fields(map, check.type);
-  map.finish();
-  return check;
-}
 
 void read_connection_drain(MapReader& map, Listener& listener) {
   const Node* node = map.find("connection_drain");
@@ -160,10 +53,17 @@ void read_bandwidth(MapReader& map, Listener& listener) {
     return;
   }
   listener.bandwidth_at = node->at;
-  listener.bandwidth = read_integer(*node, "`bandwidth`", {1, 5120}, map.report()).value_or(0);
+  listener.bandwidth =
+      static_cast<std::uint32_t>(read_integer(*node, "`bandwidth`", {1, 5120}, map.report()).value_or(0));
 }
 
 void read_servers_of_listener(MapReader& map, Listener& listener) {
+  if (listener.http && listener.http->redirect) {
+    for (const char* key : {"server_group", "server_port"}) {
+      map.has_no_place(key, "a listener with `redirect` sends no request to a server");
+    }
+    return;
+  }
   const Node* group = map.find("server_group");
   const Node* port = map.find("server_port");
   if (group != nullptr) {
@@ -188,8 +88,6 @@ void read_servers_of_listener(MapReader& map, Listener& listener) {
 }
 
 void read_timing_of_listener(MapReader& map, Listener& listener) {
-  map.seconds("persistence_timeout", listener.persistence_timeout, {0, 3600});
-  map.seconds("established_timeout", listener.established_timeout, {10, 900});
   map.seconds("slow_start", listener.slow_start, {0, 3600});
   read_connection_drain(map, listener);
   if (listener.slow_start.count() > 0 && listener.scheduler == Scheduler::rr) {
@@ -229,38 +127,59 @@ void read_client_address(MapReader& map, Listener& listener, bool protocol_is_kn
   }
 }
 
+// What listeners of layer 4 alone can say.
+void read_layer4(MapReader& map, Listener& listener, bool protocol_is_known) {
+  const bool has_mode = map.choice("mode", listener.mode, mode_choices) || !map.has("mode");
+  map.choice("scheduler", listener.scheduler, scheduler_choices, later_schedulers);
+  map.seconds("persistence_timeout", listener.persistence_timeout, {0, 3600});
+  map.seconds("established_timeout", listener.established_timeout, {10, 900});
+  map.boolean("strip_timestamps", listener.strip_timestamps);
+  read_bandwidth(map, listener);
+  map.choice("when_full", listener.when_full, when_full_choices);
+  if (protocol_is_known && listener.protocol == Protocol::udp) {
+    map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
+  } else if (has_mode && listener.mode != Mode::fullnat) {
+    map.has_no_effect("strip_timestamps", "only mode fullnat uses it");
+  }
+  read_client_address(map, listener, protocol_is_known, has_mode);
+  refuse_http_keys(map, protocol_is_known);
+}
+
+void read_http(MapReader& map, Listener& listener) {
+  listener.mode = Mode::fullnat;
+  map.choice("scheduler", listener.scheduler, http_scheduler_choices, later_schedulers);
+  listener.http = read_http_listener(map);
+}
+
 Listener read_listener(const Node& node, Report& report) {
   Listener listener;
   MapReader map(node, "a listener", report);
   listener.at = map.at();
-  const bool has_protocol = map.required_choice("protocol", listener.protocol, protocol_choices, later_protocols);
+  Kind kind{};
+  const bool has_protocol = map.required_choice("protocol", kind, protocol_choices, later_protocols);
+  listener.protocol = kind == Kind::udp ? Protocol::udp : Protocol::tcp;
   if (const Node* port = map.require("port")) {
     listener.port_at = port->at;
     listener.port = static_cast<std::uint16_t>(read_integer(*port, "`port`", any_port, report).value_or(0));
   }
   map.choice("status", listener.running, listener_status_choices);
-  const bool has_mode = map.choice("mode", listener.mode, mode_choices);
-  map.choice("scheduler", listener.scheduler, scheduler_choices, later_schedulers);
+  if (kind == Kind::http) {
+    read_http(map, listener);
+  } else {
+    read_layer4(map, listener, has_protocol);
+  }
   read_servers_of_listener(map, listener);
   read_timing_of_listener(map, listener);
   map.choice("on_unhealthy", listener.on_unhealthy, orphan_choices);
   map.choice("on_removed", listener.on_removed, orphan_choices);
-  map.boolean("strip_timestamps", listener.strip_timestamps);
-  read_bandwidth(map, listener);
-  map.choice("when_full", listener.when_full, when_full_choices);
-  if (has_protocol && listener.protocol == Protocol::udp) {
-    map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
-  } else if ((has_mode || !map.has("mode")) && listener.mode != Mode::fullnat) {
-    map.has_no_effect("strip_timestamps", "only mode fullnat uses it");
-  }
   if (const Node* access = map.find("access_control")) {
     listener.access_control = read_access_control(*access, report);
   }
   read_client_limits(map, listener);
-  read_client_address(map, listener, has_protocol, has_mode || !map.has("mode"));
-  listener.health_check = HealthCheck::for_protocol(listener.protocol);
+  listener.health_check = listener.http ? HealthCheck::for_http() : HealthCheck::for_protocol(listener.protocol);
   if (const Node* check = map.find("health_check")) {
-    listener.health_check = read_health_check(*check, listener.protocol, has_protocol, report);
+    listener.health_check = read_health_check(*check, listener.health_check,
+                                              has_protocol ? std::optional(listener.protocol) : std::nullopt, report);
   }
   if (listener.client_address == ClientAddress::proxy_v2 && listener.health_check.enabled &&
       listener.health_check.type == CheckType::http && !listener.health_check.port) {

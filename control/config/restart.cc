@@ -68,6 +68,7 @@ std::vector<std::string> settings_that_need_restart(const Config& running, const
   names.compare("memory.flows_ipv4", running.memory.flows_ipv4, wanted.memory.flows_ipv4);
   names.compare("memory.flows_ipv6", running.memory.flows_ipv6, wanted.memory.flows_ipv6);
   names.compare("memory.packet_buffers", running.memory.packet_buffers, wanted.memory.packet_buffers);
+  names.compare("memory.connections", running.memory.connections, wanted.memory.connections);
   compare_ports(names, running, wanted);
   names.compare("local_addresses", running.local_addresses, wanted.local_addresses);
   names.compare("local_ports", running.local_ports, wanted.local_ports);
@@ -78,6 +79,7 @@ std::vector<std::string> settings_that_need_restart(const Config& running, const
     names.compare("routes", running.routes, wanted.routes);
   }
   names.compare("metrics.listen", running.metrics, wanted.metrics);
+  names.compare("cookie_key_file", running.cookie_key_file, wanted.cookie_key_file);
   return names.take();
 }
 

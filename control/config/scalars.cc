@@ -13,7 +13,7 @@ namespace steelyard::control::config {
 
 namespace {
 
-// A plain decimal number, saturated: a value too long for 32 bits is merely out of range. Nothing: other text.
+// A plain decimal number, saturated: a value too long for 64 bits is merely out of range. Nothing: other text.
 std::optional<std::uint64_t> decimal(std::string_view text) {
   const bool leading_zero = text.size() > 1 && text.front() == '0';
   if (text.empty() || leading_zero || !std::ranges::all_of(text, is_digit)) {
@@ -77,7 +77,7 @@ std::string shown(const Node& node) {
   return {};
 }
 
-std::optional<std::uint32_t> read_integer(const Node& node, std::string_view what, Range allowed, Report& report) {
+std::optional<std::uint64_t> read_integer(const Node& node, std::string_view what, Range allowed, Report& report) {
   const auto value = node.kind == Node::Kind::scalar && node.plain ? decimal(node.scalar) : std::nullopt;
   if (!value) {
     refuse(node, what, "a plain decimal number, " + in_words(allowed), report);
@@ -87,7 +87,7 @@ std::optional<std::uint32_t> read_integer(const Node& node, std::string_view wha
     refuse(node, what, in_words(allowed), report);
     return std::nullopt;
   }
-  return static_cast<std::uint32_t>(*value);
+  return value;
 }
 
 std::optional<bool> read_bool(const Node& node, std::string_view what, Report& report) {

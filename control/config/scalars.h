@@ -16,8 +16,8 @@
 namespace steelyard::control::config {
 
 struct Range {
-  std::uint32_t min = 0;
-  std::uint32_t max = 0;
+  std::uint64_t min = 0;
+  std::uint64_t max = 0;
 };
 inline constexpr Range any_port{1, 65535};
 
@@ -30,7 +30,7 @@ struct Choice {
 // "`text`" is what a message shows of a node: its value, or "a list" or "a mapping".
 [[nodiscard]] std::string shown(const Node& node);
 
-[[nodiscard]] std::optional<std::uint32_t> read_integer(const Node& node, std::string_view what, Range allowed,
+[[nodiscard]] std::optional<std::uint64_t> read_integer(const Node& node, std::string_view what, Range allowed,
                                                         Report& report);
 // true, false, on, off, yes, no; without quotes.
 [[nodiscard]] std::optional<bool> read_bool(const Node& node, std::string_view what, Report& report);

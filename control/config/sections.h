@@ -2,6 +2,7 @@
 // the rest and never stops at the first error.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -16,6 +17,21 @@ void read_network(MapReader& file, Config& config, Incomplete& incomplete);
 
 // parse_services.cc: `load_balancers`, `server_groups`.
 void read_services(MapReader& file, Config& config, Incomplete& incomplete);
+
+// parse_health_check.cc. `usual`: what the file need not say. `protocol`: of the listener; when that could not be read,
+// everything that some protocol allows is accepted.
+[[nodiscard]] HealthCheck read_health_check(const Node& node, HealthCheck usual, std::optional<Protocol> protocol,
+                                            Report& report);
+
+// Of those of layer 4 all but `tch`: a request has no ports of its own.
+inline constexpr std::array http_scheduler_choices{
+    Choice<Scheduler>{"wrr", Scheduler::wrr}, Choice<Scheduler>{"wlc", Scheduler::wlc},
+    Choice<Scheduler>{"rr", Scheduler::rr}, Choice<Scheduler>{"sch", Scheduler::sch}};
+
+// parse_http.cc: what `protocol: http` adds to a listener. Before its servers are read: with `redirect` it has none.
+[[nodiscard]] HttpListener read_http_listener(MapReader& map);
+// parse_http.cc: the keys of that, in a listener of another protocol. An unknown one is no reason to refuse them.
+void refuse_http_keys(MapReader& map, bool protocol_is_known);
 
 // parse_access.cc: `access_control_lists`, and `access_control` of a listener.
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);

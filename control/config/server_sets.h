@@ -1,5 +1,5 @@
-// Which listeners use which servers, turned round: one entry for each (group, server port, protocol) in use, so that
-// the checks of servers run once per set and not once per listener. Only validate_*.cc use this.
+// Which listeners and rules use which servers, turned round: one entry for each (group, server port, protocol) in use,
+// so that the checks of servers run once per set and not once per listener. Only validate_*.cc use this.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,27 @@
 
 namespace steelyard::control::config {
 
-// Both point into the configuration, which must outlive them.
+// A listener, or one of its rules: whoever sends something to servers. All point into the configuration, which must
+// outlive them.
 struct ListenerRef {
   const LoadBalancer* balancer = nullptr;
   const Listener* listener = nullptr;
+  const HttpRule* rule = nullptr;  // null: the listener itself
 
   [[nodiscard]] service::VipKey key() const { return {balancer->address, listener->port, listener->protocol}; }
-  // "listener tcp 192.0.2.10:80".
+  // "listener tcp 192.0.2.10:80", "rule `api` of listener http 192.0.2.10:80".
   [[nodiscard]] std::string text() const;
+  [[nodiscard]] Position at() const { return rule != nullptr ? rule->at : listener->at; }
+  // Of the key that names the servers.
+  [[nodiscard]] Position servers_at() const {
+    return rule != nullptr ? rule->server_group_at : listener->server_group_at;
+  }
+  [[nodiscard]] Scheduler scheduler() const {
+    return rule != nullptr ? rule->scheduler.value_or(listener->scheduler) : listener->scheduler;
+  }
+  [[nodiscard]] bool checks_health() const {
+    return rule != nullptr && rule->health_check ? rule->health_check->enabled : listener->health_check.enabled;
+  }
 };
 
 struct VipKeyHash {
@@ -45,7 +58,7 @@ struct ServerSet {
   std::string label;  // "group `web`"
   Position at;
   bool primary_secondary = false;
-  std::vector<ListenerRef> listeners;
+  std::vector<ListenerRef> listeners;  // a listener's rules that say nothing of their own stand here once
 
   // May a connection that cannot have one of the servers have another one?
   [[nodiscard]] bool has_choice() const { return servers.size() != 1 && !primary_secondary; }
@@ -54,7 +67,7 @@ struct ServerSet {
   }
 };
 
-// The sets of every listener whose servers are known; listeners with unknown groups are left out.
+// The sets of every listener and rule whose servers are known; those with unknown groups are left out.
 [[nodiscard]] std::vector<ServerSet> server_sets(const Config& config);
 
 // validate_one_sided.cc: those behind listeners of modes `dr` and `tunnel`.

@@ -20,17 +20,29 @@ ParseResult failed_to_read(std::string_view file_name, std::string reason) {
   return {std::nullopt, report.take()};
 }
 
+// Layer 7 has the upper half of them, whoever uses it: what it is given later must not come from layer 4's connections.
+void check_local_ports(const Config& config, Report& report) {
+  const bool halved = config.memory.connections != 0;
+  const std::size_t workers = config.workers.count;
+  if (config.local_ports.size() >= workers * (halved ? 2 : 1)) {
+    return;
+  }
+  report.error(
+      config.local_ports_at,
+      "`local_ports` has " + std::to_string(config.local_ports.size()) + " ports for " + std::to_string(workers) +
+          " workers; allowed: at least " +
+          (halved ? "two ports for each worker, one for layer 4 and one for layer 7 (without layer 7, `memory: "
+                    "{connections: 0}`, one is enough)"
+                  : "one port for each worker"));
+}
+
 }  // namespace
 
 void validate(const Config& config, const Incomplete& incomplete, Report& report) {
   if (incomplete.whole_file) {
     return;
   }
-  if (config.local_ports.size() < config.workers.count) {
-    report.error(config.local_ports_at, "`local_ports` has " + std::to_string(config.local_ports.size()) +
-                                            " ports for " + std::to_string(config.workers.count) +
-                                            " workers; allowed: at least one port for each worker");
-  }
+  check_local_ports(config, report);
   check_network(config, incomplete, report);
   check_addresses(config, incomplete, report);
   check_services(config, incomplete, report);

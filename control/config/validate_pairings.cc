@@ -42,13 +42,12 @@ bool check_limits(const std::vector<ServerSet>& sets, Report& report) {
                                     " servers; allowed: at most " + std::to_string(service::max_servers));
   }
   for (const ServerSet& set : sets) {
-    const auto hashed = std::ranges::find_if(
-        set.listeners, [](const ListenerRef& ref) { return service::by_hash(ref.listener->scheduler); });
+    const auto hashed =
+        std::ranges::find_if(set.listeners, [](const ListenerRef& ref) { return service::by_hash(ref.scheduler()); });
     if (hashed != set.listeners.end() && set.servers.size() > service::HashTable::max_servers) {
-      report.error(hashed->listener->at, set.label + " has " + std::to_string(set.servers.size()) +
-                                             " servers; allowed with scheduler " +
-                                             std::string(to_string(hashed->listener->scheduler)) + ": at most " +
-                                             std::to_string(service::HashTable::max_servers));
+      report.error(hashed->at(), set.label + " has " + std::to_string(set.servers.size()) +
+                                     " servers; allowed with scheduler " + std::string(to_string(hashed->scheduler())) +
+                                     ": at most " + std::to_string(service::HashTable::max_servers));
     }
   }
   return listeners <= service::max_listeners && backends <= service::max_backends && too_large == sets.end();
@@ -63,8 +62,8 @@ void check_families(const ServerSet& set, Report& report) {
     }
   }
   for (const ListenerRef& ref : set.listeners) {
-    if (ref.listener->mode == Mode::tunnel) {
-      continue;  // the outer header is of the server's family
+    if (ref.listener->mode == Mode::tunnel || ref.listener->http) {
+      continue;  // the outer header, or the connection of our own, is of the server's family
     }
     const bool v4 = ref.balancer->address.is_v4();
     const Server* stranger = example[v4 ? 0 : 1];
@@ -265,7 +264,7 @@ class ChecksWithoutWay {
 
   void add(const ServerSet& set) {
     const auto checked =
-        std::ranges::find_if(set.listeners, [](const ListenerRef& ref) { return ref.listener->health_check.enabled; });
+        std::ranges::find_if(set.listeners, [](const ListenerRef& ref) { return ref.checks_health(); });
     if (checked == set.listeners.end() || !needed_) {
       return;
     }
@@ -281,9 +280,9 @@ class ChecksWithoutWay {
     }
     for (const auto& [wrong, servers] : found) {
       const auto& [example, count] = servers;
-      report_.warning(checked->listener->at, "server " + example->address.to_string() +
-                                                 (count > 1 ? " and " + std::to_string(count - 1) + " more" : "") +
-                                                 " of " + checked->text() + ": " + wrong);
+      report_.warning(checked->at(), "server " + example->address.to_string() +
+                                         (count > 1 ? " and " + std::to_string(count - 1) + " more" : "") + " of " +
+                                         checked->text() + ": " + wrong);
     }
   }
 

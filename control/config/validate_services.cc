@@ -103,7 +103,8 @@ void check_listener(const Config& config, const ListenerRef& ref, const std::uno
                  ref.text() + " lies in `local_ports` of the local address " + vip.to_string() +
                      "; allowed: a local address without listeners, or `local_ports` apart from them");
   }
-  if (listener.mode == Mode::fullnat && !local_families[vip.is_v4() ? 1 : 0] && !incomplete.local_addresses) {
+  if (listener.mode == Mode::fullnat && !listener.http && !local_families[vip.is_v4() ? 1 : 0] &&
+      !incomplete.local_addresses) {
     report.error(listener.at, "mode fullnat needs an IPv" + std::string(vip.is_v4() ? "4" : "6") +
                                   " address in `local_addresses`, and there is none");
   }
@@ -126,50 +127,79 @@ void check_listeners(const Config& config, const Incomplete& incomplete, Report&
 // ---- Groups
 // ----------------------------------------------------------------------------------------------------------
 
-void check_group_names(const Config& config, const Incomplete& incomplete, Report& report) {
-  std::unordered_map<std::string_view, const ServerGroup*> groups;
-  std::vector<std::string_view> known;
-  for (const ServerGroup& group : config.server_groups) {
-    if (group.name.empty()) {
-      continue;
+// Who names which group.
+class GroupNames {
+ public:
+  GroupNames(const Config& config, bool incomplete, Report& report) : report_(report), incomplete_(incomplete) {
+    for (const ServerGroup& group : config.server_groups) {
+      if (group.name.empty()) {
+        continue;
+      }
+      const auto [first, is_new] = groups_.try_emplace(group.name, &group);
+      if (!is_new) {
+        report.error(group.at, "a second server group is named " + in_quotes(group.name) + ", after " +
+                                   in_line(first->second->at) + "; names must differ");
+      }
+      known_.push_back(group.name);
     }
-    const auto [first, is_new] = groups.try_emplace(group.name, &group);
-    if (!is_new) {
-      report.error(group.at, "a second server group is named " + in_quotes(group.name) + ", after " +
-                                 in_line(first->second->at) + "; names must differ");
-    }
-    known.push_back(group.name);
   }
-  std::unordered_set<std::string_view> used;
+
+  // Null: there is none.
+  [[nodiscard]] const ServerGroup* find(std::string_view name) const {
+    const auto found = groups_.find(name);
+    return found == groups_.end() ? nullptr : found->second;
+  }
+
+  void use(std::string_view name, Position at) {
+    used_.insert(name);
+    if (name.empty() || groups_.contains(name) || incomplete_) {
+      return;
+    }
+    const std::string_view near = nearest_word(name, known_);
+    report_.error(at, "there is no server group " + in_quotes(name) + "; " +
+                          (near.empty() ? "allowed: a name of `server_groups` or `primary_secondary_groups`"
+                                        : "did you mean " + in_quotes(near) + "?"));
+  }
+
+  // After the last use.
+  void warn_of_idle() const {
+    for (const auto& [name, group] : groups_) {
+      if (!used_.contains(name)) {
+        report_.warning(group->at, "server group " + in_quotes(name) + " is used by no listener");
+      }
+    }
+  }
+
+ private:
+  Report& report_;
+  bool incomplete_;
+  std::unordered_map<std::string_view, const ServerGroup*> groups_;
+  std::vector<std::string_view> known_;
+  std::unordered_set<std::string_view> used_;
+};
+
+void check_group_names(const Config& config, const Incomplete& incomplete, Report& report) {
+  GroupNames groups(config, incomplete.server_groups, report);
   for (const LoadBalancer& balancer : config.load_balancers) {
     // `steelyard server` finds the servers of a default group by the load balancer's name.
-    if (const auto same = groups.find(balancer.name); same != groups.end() && !balancer.default_group.empty()) {
+    if (const ServerGroup* same = groups.find(balancer.name); same != nullptr && !balancer.default_group.empty()) {
       report.error(balancer.at, "the default group of load balancer " + in_quotes(balancer.name) +
-                                    " goes by the same name as the server group in " + in_line(same->second->at) +
+                                    " goes by the same name as the server group in " + in_line(same->at) +
                                     "; names must differ");
     }
     for (const Listener& listener : balancer.listeners) {
-      used.insert(listener.server_group);
-      if (const auto group = groups.find(listener.server_group);
-          group != groups.end() && group->second->primary_secondary && listener.slow_start.count() > 0) {
+      groups.use(listener.server_group, listener.server_group_at);
+      if (const ServerGroup* group = groups.find(listener.server_group);
+          group != nullptr && group->primary_secondary && listener.slow_start.count() > 0) {
         report.warning(listener.at,
                        "`slow_start` has no effect with a primary/secondary group: one server takes everything");
       }
-      if (listener.server_group.empty() || groups.contains(listener.server_group) || incomplete.server_groups) {
-        continue;
+      for (const HttpRule& rule : listener.http ? std::span(listener.http->rules) : std::span<const HttpRule>{}) {
+        groups.use(rule.server_group, rule.server_group_at);
       }
-      const std::string_view near = nearest_word(listener.server_group, known);
-      report.error(listener.server_group_at,
-                   "there is no server group " + in_quotes(listener.server_group) + "; " +
-                       (near.empty() ? "allowed: a name of `server_groups` or `primary_secondary_groups`"
-                                     : "did you mean " + in_quotes(near) + "?"));
     }
   }
-  for (const ServerGroup& group : config.server_groups) {
-    if (!group.name.empty() && !used.contains(group.name)) {
-      report.warning(group.at, "server group " + in_quotes(group.name) + " is used by no listener");
-    }
-  }
+  groups.warn_of_idle();
 }
 
 // Servers that stand twice in one group.
@@ -248,6 +278,7 @@ void check_services(const Config& config, const Incomplete& incomplete, Report& 
   check_group_names(config, incomplete, report);
   check_groups(config, report);
   check_server_sets(config, keys, report);
+  check_http(config, incomplete, report);
 }
 
 }  // namespace steelyard::control::config

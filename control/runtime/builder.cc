@@ -4,6 +4,9 @@
 #include <map>
 #include <unordered_map>
 
+#include "control/runtime/hashed_servers.h"
+#include "control/runtime/http_targets.h"
+#include "control/runtime/probe_spec.h"
 #include "dataplane/worker/scratch.h"
 
 namespace steelyard::control {
@@ -11,17 +14,6 @@ namespace {
 
 // Longer than a flow lingers after its end (60 s), so that no worker knows an id any more when it is used again.
 constexpr std::chrono::seconds id_quarantine{90};
-
-boost::asio::ip::address to_asio(const service::Address& address) {
-  if (address.is_v4()) {
-    boost::asio::ip::address_v4::bytes_type bytes;
-    std::ranges::copy(address.v4(), bytes.begin());
-    return boost::asio::ip::address_v4(bytes);
-  }
-  boost::asio::ip::address_v6::bytes_type bytes;
-  std::ranges::copy(address.v6(), bytes.begin());
-  return boost::asio::ip::address_v6(bytes);
-}
 
 bool same_servers(const std::vector<service::Server>& left, const std::vector<service::Server>& right) {
   return std::ranges::equal(left, right, [](const service::Server& a, const service::Server& b) {
@@ -42,7 +34,8 @@ bool same_settings(const service::Listener& a, const service::Listener& b) {
          a.established_timeout == b.established_timeout && a.persistence_timeout == b.persistence_timeout &&
          a.slow_start == b.slow_start && a.strip_timestamps == b.strip_timestamps && a.when_full == b.when_full &&
          a.bandwidth == b.bandwidth && a.access == b.access && a.primary_secondary == b.primary_secondary &&
-         a.connection_rate == b.connection_rate && a.per_source == b.per_source && a.client_address == b.client_address;
+         a.connection_rate == b.connection_rate && a.per_source == b.per_source &&
+         a.client_address == b.client_address && a.http == b.http;
 }
 
 std::vector<service::Route> routes_of(const config::Config& config) {
@@ -61,47 +54,6 @@ std::vector<service::Route> routes_of(const config::Config& config) {
   return routes;
 }
 
-// The interface that probes of a server leave by; empty: as the kernel's routes say.
-std::string probe_interface(const config::Config& config, const service::Address& server) {
-  const auto port = config::egress_port(config, server);
-  const bool usable = port && config.ports[*port].exception.enabled;
-  return usable ? config.ports[*port].exception.name : std::string{};
-}
-
-healthcheck::ProbeSpec probe_of(const config::Config& config, const config::HealthCheck& check,
-                                const service::Address& address, std::uint16_t port) {
-  healthcheck::ProbeSpec spec;
-  spec.address = to_asio(address);
-  spec.port = check.port.value_or(port);
-  spec.interval = check.interval;
-  spec.timeout = check.timeout;
-  spec.interface = probe_interface(config, address);
-  switch (check.type) {
-    case config::CheckType::tcp:
-      spec.type = healthcheck::ProbeType::tcp;
-      break;
-    case config::CheckType::http:
-      spec.type = healthcheck::ProbeType::http;
-      spec.method =
-          check.method == config::CheckMethod::get ? healthcheck::HttpMethod::get : healthcheck::HttpMethod::head;
-      spec.path = check.path;
-      spec.host = check.host;
-      spec.accepted = {};
-      for (unsigned hundreds = 1; hundreds <= 5; ++hundreds) {
-        if (check.status[hundreds]) {
-          spec.accepted.allow(hundreds);
-        }
-      }
-      break;
-    case config::CheckType::udp:
-      spec.type = healthcheck::ProbeType::udp;
-      spec.request = check.request;
-      spec.expect = check.expect;
-      break;
-  }
-  return spec;
-}
-
 // The weight that workers see, with what the administrator has said.
 std::uint8_t take_override(BackendPlan& backend, const Overrides& overrides) {
   const auto changed = overrides.find(backend.key);
@@ -110,45 +62,6 @@ std::uint8_t take_override(BackendPlan& backend, const Overrides& overrides) {
   backend.weight =
       backend.overridden ? changed->second.weight.value_or(backend.configured_weight) : backend.configured_weight;
   return backend.admin == AdminState::enabled ? backend.weight : std::uint8_t{0};
-}
-
-// Whose connections may be adopted by a server's packet.
-void find_hashed_servers(service::Snapshot& snapshot) {
-  using Entry = service::ListenerIndex::Entry;
-  std::vector<Entry> servers;
-  bool any = false;
-  for (const auto& listener : snapshot.listeners) {
-    if (listener == nullptr || listener->mode != service::Mode::nat ||
-        listener->key.protocol != service::Protocol::tcp) {
-      continue;
-    }
-    any = any || service::by_hash(listener->scheduler);
-    for (const service::Server& server : listener->servers) {
-      servers.push_back({{server.address, server.port, listener->key.protocol}, listener->id});
-    }
-  }
-  if (!any) {
-    return;
-  }
-  std::ranges::sort(servers, {}, &Entry::key);
-  std::vector<service::VipKey> hashed;
-  std::vector<Entry> unambiguous;
-  for (auto first = servers.begin(); first != servers.end();) {
-    const auto next =
-        std::find_if(first, servers.end(), [first](const Entry& entry) { return entry.key != first->key; });
-    const bool by_hash = std::any_of(first, next, [&snapshot](const Entry& entry) {
-      return service::by_hash(snapshot.find(entry.listener)->scheduler);
-    });
-    if (by_hash) {
-      hashed.push_back(first->key);
-      if (next - first == 1) {
-        unambiguous.push_back(*first);
-      }
-    }
-    first = next;
-  }
-  snapshot.hashed_servers = std::make_shared<service::EndpointSet>(hashed);
-  snapshot.hashed_listeners = std::make_shared<service::ListenerIndex>(unambiguous);
 }
 
 // Counts go on as long as they are of the same things.
@@ -172,22 +85,54 @@ struct PlanBuilder::Work {
   const Plan* previous;
   std::unordered_map<std::string_view, const config::ServerGroup*> groups;
   std::shared_ptr<service::Snapshot> snapshot = std::make_shared<service::Snapshot>();
-  std::set<service::VipKey> listener_keys;
+  std::set<ListenerKey> listener_keys;
   std::set<BackendKey> backend_keys;
   std::vector<ListenerPlan> plans;
   std::vector<healthcheck::Target> targets;
   // By group, or load balancer with a default group, and the listener's server port.
   std::map<std::pair<const void*, std::uint16_t>, std::shared_ptr<const service::HashTable>> hash_tables;
+  std::vector<service::ListenerIndex::Entry> entries;
+  std::vector<service::VipKey> nat_servers;
+  std::vector<service::VipKey> terminated;
+
+  [[nodiscard]] const config::ServerGroup* find_group(std::string_view name) const {
+    const auto found = groups.find(name);
+    return found == groups.end() ? nullptr : found->second;
+  }
 };
 
-PlanBuilder::PlanBuilder(std::size_t workers)
+// A listener to be: one of the configuration, or a target of its rules.
+struct PlanBuilder::Wanted {
+  std::size_t balancer_place;
+  std::size_t listener_place;
+  const config::LoadBalancer& balancer;
+  const config::Listener& listener;
+  service::ListenerId id;
+  ListenerKey key;
+  std::string rule;
+  const config::ServerGroup* group;  // null: the default group, or none at all
+  config::Scheduler scheduler;
+  const config::HealthCheck& health_check;
+  std::shared_ptr<const service::HttpSettings> http;
+
+  [[nodiscard]] bool is_target() const { return !key.target.empty(); }
+  [[nodiscard]] std::string group_name() const {
+    if (group != nullptr) {
+      return group->name;
+    }
+    return listener.server_port != 0 ? balancer.name : std::string{};
+  }
+};
+
+PlanBuilder::PlanBuilder(std::size_t workers, const http::CookieKey& cookie_key)
     : workers_(workers),
+      cookie_key_(cookie_key),
       listener_ids_(service::max_listeners, id_quarantine),
       backend_ids_(service::max_backends - 1, id_quarantine) {}
 
 tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config::Config> config,
                                                    const Overrides& overrides, const Plan* previous) {
-  Work work{*config, overrides, previous, {}, {}, {}, {}, {}, {}, {}};
+  Work work{*config, overrides, previous, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   work.snapshot = std::make_shared<service::Snapshot>();
   access_controls_.begin();
   for (const config::ServerGroup& group : config->server_groups) {
@@ -209,60 +154,142 @@ tl::expected<Plan, std::string> PlanBuilder::build(std::shared_ptr<const config:
   }
   std::ranges::sort(vips);
   vips.erase(std::unique(vips.begin(), vips.end()), vips.end());
-  std::vector<service::ListenerIndex::Entry> entries;
-  std::vector<service::VipKey> endpoints;
-  for (const auto& listener : snapshot.listeners) {
-    if (listener == nullptr) {
-      continue;
-    }
-    entries.push_back({listener->key, listener->id});
-    if (listener->mode == service::Mode::nat) {
-      once_nat_.insert(listener->key);
-    }
-    // Connections that began in `nat` mode go on in it when the listener's mode has changed.
-    for (const service::Server& server :
-         once_nat_.contains(listener->key) ? listener->servers : std::vector<service::Server>{}) {
-      endpoints.push_back({server.address, server.port, listener->key.protocol});
+  for (const ListenerPlan& plan : work.plans) {
+    if (plan.key.target.empty()) {
+      index(work, *snapshot.find(plan.id));
     }
   }
-  std::erase_if(once_nat_, [&work](const service::VipKey& key) { return !work.listener_keys.contains(key); });
-  const auto now = std::chrono::steady_clock::now();
-  listener_ids_.retain(work.listener_keys, now);
-  backend_ids_.retain(work.backend_keys, now);
-  // Connections to what was removed may still run: every worker must go on to know whose their packets are.
-  std::vector<service::VipKey> former;
-  listener_ids_.for_each_retired([&former](const service::VipKey& key) { former.push_back(key); });
-  backend_ids_.for_each_retired([&endpoints](const BackendKey& key) {
-    endpoints.push_back({key.address, key.port, key.listener.protocol});
-  });
-  snapshot.former_listeners = std::make_shared<service::EndpointSet>(former);
-  snapshot.index = std::make_shared<service::ListenerIndex>(entries);
-  snapshot.nat_servers = std::make_shared<service::EndpointSet>(endpoints);
+  index_retired(work);
+  snapshot.index = std::make_shared<service::ListenerIndex>(work.entries);
+  snapshot.nat_servers = std::make_shared<service::EndpointSet>(work.nat_servers);
+  snapshot.terminated = std::make_shared<service::EndpointSet>(work.terminated);
   find_hashed_servers(snapshot);
   const bool same_vips = previous != nullptr && std::ranges::equal(previous->snapshot->vips->all(), vips);
   snapshot.vips = same_vips ? previous->snapshot->vips : std::make_shared<service::AddressSet>(vips);
   return Plan{std::move(config), std::move(work.snapshot), std::move(work.plans), std::move(work.targets)};
 }
 
+// Where packets find a listener and its servers.
+void PlanBuilder::index(Work& work, const service::Listener& built) {
+  work.entries.push_back({built.key, built.id});
+  if (built.http != nullptr) {
+    once_http_.insert_or_assign(built.key, OnceHttp{built.id, false});
+  }
+  if (const auto known = once_http_.find(built.key); known != once_http_.end()) {
+    known->second.layer4_now = built.http == nullptr;
+    work.terminated.push_back(built.key);
+  }
+  if (built.mode == service::Mode::nat) {
+    once_nat_.insert(built.key);
+  }
+  // Connections that began in `nat` mode go on in it when the listener's mode has changed.
+  if (once_nat_.contains(built.key)) {
+    for (const service::Server& server : built.servers) {
+      work.nat_servers.push_back({server.address, server.port, built.key.protocol});
+    }
+  }
+}
+
+// Connections to what was removed may still run: every worker must go on to know whose their packets are.
+void PlanBuilder::index_retired(Work& work) {
+  std::erase_if(once_nat_, [&work](const service::VipKey& key) { return !work.listener_keys.contains({key, {}}); });
+  const auto now = std::chrono::steady_clock::now();
+  listener_ids_.retain(work.listener_keys, now);
+  backend_ids_.retain(work.backend_keys, now);
+  std::vector<service::VipKey> former;
+  listener_ids_.for_each_retired([&](const ListenerKey& key) {
+    if (key.target.empty()) {
+      (once_http_.contains(key.vip) ? work.terminated : former).push_back(key.vip);
+    }
+  });
+  work.snapshot->former_listeners = std::make_shared<service::EndpointSet>(former);
+  backend_ids_.for_each_retired([&](const BackendKey& key) {
+    const service::VipKey& vip = key.listener.vip;
+    const bool of_http = !key.listener.target.empty() || (once_http_.contains(vip) && !once_nat_.contains(vip));
+    if (!of_http) {
+      work.nat_servers.push_back({key.address, key.port, vip.protocol});
+    }
+  });
+  std::set<service::VipKey> known(work.terminated.begin(), work.terminated.end());
+  std::erase_if(once_http_, [&known](const auto& entry) { return !known.contains(entry.first); });
+}
+
+tl::expected<service::ListenerId, std::string> PlanBuilder::assign(Work& work, const ListenerKey& key) {
+  const auto id = listener_ids_.assign(key);
+  if (!id) {
+    return tl::unexpected(id_limit("listeners and rules of http listeners", service::max_listeners));
+  }
+  work.listener_keys.insert(key);
+  return service::ListenerId{static_cast<std::uint16_t>(*id)};
+}
+
+// The listener, and behind it the targets of its rules.
 tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_t balancer_place,
                                                           std::size_t listener_place) {
   const config::LoadBalancer& balancer = work.config.load_balancers[balancer_place];
   const config::Listener& listener = balancer.listeners[listener_place];
-  const service::VipKey key{balancer.address, listener.port, listener.protocol};
-  const auto id = listener_ids_.assign(key);
-  if (!id) {
-    return tl::unexpected(id_limit("listeners", service::max_listeners));
+  const service::VipKey vip{balancer.address, listener.port, listener.protocol};
+  const auto own = assign(work, {vip, {}});
+  if (!own) {
+    return tl::unexpected(own.error());
   }
-  work.listener_keys.insert(key);
-  const auto named = work.groups.find(listener.server_group);
-  const config::ServerGroup* group = named == work.groups.end() ? nullptr : named->second;
+  const HttpTargets http = listener.http ? http_targets(listener) : HttpTargets{};
+  std::vector<service::ListenerId> ids;
+  for (const HttpTarget& target : http.targets) {
+    const auto id = assign(work, {vip, target.name});
+    if (!id) {
+      return tl::unexpected(id.error());
+    }
+    ids.push_back(*id);
+  }
+  std::shared_ptr<service::HttpSettings> settings;
+  if (listener.http) {
+    settings = std::make_shared<service::HttpSettings>(http_settings(balancer, *listener.http));
+    std::vector<service::ForwardingRule> rules;
+    for (std::size_t place = 0; place < http.of_rule.size(); ++place) {
+      const config::HttpRule& rule = listener.http->rules[place];
+      const std::size_t target = http.of_rule[place];
+      rules.push_back({rule.domain, rule.url, target == HttpTargets::listener ? *own : ids[target]});
+    }
+    settings->rules = rules.empty() ? nullptr : std::make_shared<const service::ForwardingRules>(std::move(rules));
+  }
+  auto added = add(work, {balancer_place,
+                          listener_place,
+                          balancer,
+                          listener,
+                          *own,
+                          {vip, {}},
+                          {},
+                          work.find_group(listener.server_group),
+                          listener.scheduler,
+                          listener.health_check,
+                          settings});
+  for (std::size_t place = 0; added && place < ids.size(); ++place) {
+    const HttpTarget& target = http.targets[place];
+    added =
+        add(work, {balancer_place,
+                   listener_place,
+                   balancer,
+                   listener,
+                   ids[place],
+                   {vip, target.name},
+                   target.rules,
+                   work.find_group(target.group),
+                   target.scheduler,
+                   target.health_check,
+                   std::make_shared<service::HttpSettings>(http_settings(balancer, *listener.http, target.cookie))});
+  }
+  return added;
+}
 
+tl::expected<void, std::string> PlanBuilder::add(Work& work, const Wanted& wanted) {
+  const config::Listener& listener = wanted.listener;
   auto built = std::make_shared<service::Listener>();
-  built->id = {static_cast<std::uint16_t>(*id)};
-  built->key = key;
+  built->id = wanted.id;
+  built->key = wanted.key.vip;
   built->mode = listener.mode;
-  built->scheduler = listener.scheduler;
-  built->running = listener.running && balancer.active;
+  built->scheduler = wanted.scheduler;
+  built->running = listener.running && wanted.balancer.active;
   built->on_unhealthy = listener.on_unhealthy;
   built->on_removed = listener.on_removed;
   built->established_timeout = listener.established_timeout;
@@ -270,85 +297,89 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
   built->slow_start = listener.slow_start;
   built->strip_timestamps = listener.strip_timestamps;
   built->when_full = listener.when_full;
-  built->bandwidth = std::uint64_t{listener.bandwidth} * 1'000'000 / 8;
   built->client_address = listener.client_address;
-  built->connection_rate = listener.max_connection_rate;
+  built->primary_secondary = wanted.group != nullptr && wanted.group->primary_secondary;
   const service::Listener* old = work.previous != nullptr ? work.previous->snapshot->find(built->id) : nullptr;
-  if (listener.per_source) {
-    built->per_source = source_limits(*listener.per_source, old, generation_);
-  }
-  built->access = access_controls_.get(work.config, listener.access_control);
-  built->primary_secondary = group != nullptr && group->primary_secondary;
-  ListenerPlan plan{built->id,
-                    balancer_place,
-                    listener_place,
-                    group != nullptr ? group->name : balancer.name,
-                    built->primary_secondary,
-                    {}};
-  for (const config::Server& server : config::servers_of(balancer, listener, group)) {
-    const BackendKey backend_key{key, server.address, server.port};
-    const auto backend = backend_ids_.assign(backend_key);
-    if (!backend) {
-      return tl::unexpected(id_limit("servers of listeners", service::max_backends - 1));
+  // Who comes in, and what he may take, is decided once, by the listener.
+  if (!wanted.is_target()) {
+    built->bandwidth = std::uint64_t{listener.bandwidth} * 1'000'000 / 8;
+    built->connection_rate = listener.max_connection_rate;
+    if (listener.per_source) {
+      built->per_source = source_limits(*listener.per_source, old, generation_);
     }
-    work.backend_keys.insert(backend_key);
-    const ServerKey server_key{plan.group, server.address, group != nullptr ? server.port : std::uint16_t{0}};
-    BackendPlan entry{{*backend},
-                      server_key,
-                      server.name,
-                      server.port,
-                      server.weight,
-                      server.weight,
-                      AdminState::enabled,
-                      false,
-                      listener.health_check.enabled,
-                      server.max_connections};
-    const std::uint8_t weight = take_override(entry, work.overrides);
-    built->servers.push_back({server.address, server.port, weight, entry.id, server.max_connections});
-    built->limited = built->limited || server.max_connections != 0;
-    plan.backends.push_back(std::move(entry));
+    built->access = access_controls_.get(work.config, listener.access_control);
+  }
+  built->http = old != nullptr && same_http(old->http.get(), wanted.http.get()) ? old->http : wanted.http;
+  ListenerPlan plan{wanted.id,           wanted.key,  wanted.balancer_place,    wanted.listener_place,
+                    wanted.group_name(), wanted.rule, built->primary_secondary, {}};
+  if (auto added = add_servers(work, wanted, *built, plan); !added) {
+    return added;
   }
   std::shared_ptr<const service::Listener> result = built;
   if (old != nullptr && same_settings(*old, *built) && same_servers(old->servers, built->servers)) {
     result = work.previous->snapshot->listeners[built->id.value];
   } else {
-    built->servers_generation = generation_;
-    built->state = std::make_shared<service::ListenerState>(built->servers.size());
-    if (service::by_hash(built->scheduler)) {
-      const void* owner = group != nullptr ? static_cast<const void*>(group) : &balancer;
-      auto& table = work.hash_tables[{owner, listener.server_port}];
-      if (table == nullptr) {
-        table = old != nullptr && old->hash_table != nullptr && same_endpoints(old->servers, built->servers)
-                    ? old->hash_table
-                    : std::make_shared<const service::HashTable>(worker::build_hash_table(built->servers));
-      }
-      built->hash_table = table;
-    }
-    const std::size_t words = worker::scratch_words(built->scheduler, built->servers.size());
-    for (std::size_t worker = 0; worker < workers_; ++worker) {
-      built->scratch.push_back(std::make_unique<std::uint32_t[]>(words));
-    }
+    complete(work, wanted, old, *built);
   }
   auto& slots = work.snapshot->listeners;
-  slots.resize(std::max<std::size_t>(slots.size(), *id + 1));
-  slots[*id] = std::move(result);
-  add_targets(work, listener, plan);
+  slots.resize(std::max<std::size_t>(slots.size(), std::size_t{wanted.id.value} + 1));
+  slots[wanted.id.value] = std::move(result);
   work.plans.push_back(std::move(plan));
   return {};
 }
 
-void PlanBuilder::add_targets(Work& work, const config::Listener& listener, const ListenerPlan& plan) {
-  if (!listener.health_check.enabled) {
-    return;
+tl::expected<void, std::string> PlanBuilder::add_servers(Work& work, const Wanted& wanted, service::Listener& built,
+                                                         ListenerPlan& plan) {
+  const config::HealthCheck& check = wanted.health_check;
+  for (const config::Server& server : config::servers_of(wanted.balancer, wanted.listener, wanted.group)) {
+    const BackendKey backend_key{wanted.key, server.address, server.port};
+    const auto backend = backend_ids_.assign(backend_key);
+    if (!backend) {
+      return tl::unexpected(id_limit("servers of listeners", service::max_backends - 1));
+    }
+    work.backend_keys.insert(backend_key);
+    const ServerKey server_key{plan.group, server.address, wanted.group != nullptr ? server.port : std::uint16_t{0}};
+    BackendPlan entry{{*backend},    server_key,          server.name, server.port,   server.weight,
+                      server.weight, AdminState::enabled, false,       check.enabled, server.max_connections};
+    const std::uint8_t weight = take_override(entry, work.overrides);
+    built.servers.push_back({server.address, server.port, weight, entry.id, server.max_connections});
+    built.limited = built.limited || server.max_connections != 0;
+    if (check.enabled) {
+      healthcheck::Target target;
+      target.id = {entry.id.value};
+      target.probe = probe_of(work.config, check, server.address, server.port);
+      target.thresholds.healthy = check.healthy_threshold;
+      target.thresholds.unhealthy = check.unhealthy_threshold;
+      work.targets.push_back(std::move(target));
+    }
+    plan.backends.push_back(std::move(entry));
   }
-  const config::HealthCheck& check = listener.health_check;
-  for (const BackendPlan& backend : plan.backends) {
-    healthcheck::Target target;
-    target.id = {backend.id.value};
-    target.probe = probe_of(work.config, check, backend.key.address, backend.port);
-    target.thresholds.healthy = check.healthy_threshold;
-    target.thresholds.unhealthy = check.unhealthy_threshold;
-    work.targets.push_back(std::move(target));
+  return {};
+}
+
+// What a listener has that is new, or has changed, beside what the configuration says.
+void PlanBuilder::complete(Work& work, const Wanted& wanted, const service::Listener* old, service::Listener& built) {
+  const bool same_places = old != nullptr && same_endpoints(old->servers, built.servers);
+  built.servers_generation = generation_;
+  built.state = std::make_shared<service::ListenerState>(built.servers.size());
+  if (service::by_hash(built.scheduler)) {
+    const bool named = wanted.group != nullptr;
+    const void* owner = named ? static_cast<const void*>(wanted.group) : &wanted.balancer;
+    auto& table = work.hash_tables[{owner, named ? std::uint16_t{0} : wanted.listener.server_port}];
+    if (table == nullptr) {
+      table = same_places && old->hash_table != nullptr
+                  ? old->hash_table
+                  : std::make_shared<const service::HashTable>(worker::build_hash_table(built.servers));
+    }
+    built.hash_table = table;
+  }
+  if (built.http != nullptr) {
+    built.tags =
+        same_places && old->tags != nullptr ? old->tags : worker::build_server_tags(cookie_key_, built.servers);
+  }
+  const std::size_t words = worker::scratch_words(built.scheduler, built.servers.size());
+  for (std::size_t worker = 0; worker < workers_; ++worker) {
+    built.scratch.push_back(std::make_unique<std::uint32_t[]>(words));
   }
 }
 
@@ -370,12 +401,19 @@ void PlanBuilder::override_group(Plan& plan, const Overrides& overrides, std::st
 }
 
 void PlanBuilder::release_ids(std::chrono::steady_clock::time_point now,
-                              const std::function<bool(service::BackendId)>& idle) {
+                              const std::function<bool(service::BackendId)>& idle,
+                              const std::function<bool(service::ListenerId)>& left) {
   backend_ids_.release(now, [&idle](const BackendKey&, std::uint32_t id) { return idle(service::BackendId{id}); });
-  // A removed listener's connections are counted under its backends.
-  std::set<service::VipKey> in_use;
-  backend_ids_.for_each_retired([&in_use](const BackendKey& key) { in_use.insert(key.listener); });
-  listener_ids_.release(now, [&in_use](const service::VipKey& key, std::uint32_t) { return !in_use.contains(key); });
+  // A removed listener's connections are counted under its backends, and those of its targets are its own, too.
+  std::set<ListenerKey> in_use;
+  backend_ids_.for_each_retired([&in_use](const BackendKey& key) {
+    in_use.insert(key.listener);
+    in_use.insert({key.listener.vip, {}});
+  });
+  listener_ids_.release(now, [&in_use, &left](const ListenerKey& key, std::uint32_t id) {
+    return !in_use.contains(key) && left(service::ListenerId{static_cast<std::uint16_t>(id)});
+  });
+  std::erase_if(once_http_, [&left](const auto& entry) { return entry.second.layer4_now && left(entry.second.id); });
 }
 
 }  // namespace steelyard::control

@@ -167,6 +167,9 @@ void Runtime::refuse_waiting_reloads() {
 // workers must never see them as up before that. Connections of those that are gone or down are dealt with.
 void Runtime::apply(Plan plan) {
   dataplane_->commit(builder_.listeners_end(), builder_.backends_end());
+  if (access_log_ != nullptr) {
+    access_log_->apply(plan);
+  }
   checker_->set_targets(plan.targets);
   std::unordered_map<std::uint32_t, BackendPlace> places;
   std::vector<BackendPlace> failed;  // down from now on
@@ -174,8 +177,8 @@ void Runtime::apply(Plan plan) {
     const ListenerPlan& planned = plan.listeners[listener];
     const auto& built = plan.snapshot->listeners[planned.id.value];
     const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
-    traffic_.open(*dataplane_, planned.id, built->key);
-    refusals_.open(*dataplane_, planned.id, built->key);
+    traffic_.open(*dataplane_, planned.id, planned.key);
+    refusals_.open(*dataplane_, planned.id, planned.key);
     if (old != nullptr && old->access != built->access) {
       changed_doors_[planned.id] = built->access;
     }
@@ -186,7 +189,7 @@ void Runtime::apply(Plan plan) {
       const BackendPlan& backend = planned.backends[server];
       places.emplace(backend.id.value, BackendPlace{listener, server});
       cancel_deadline(backend.id, Cause::removed);
-      traffic_.open(*dataplane_, backend.id, {built->key, backend.key.address, backend.port});
+      traffic_.open(*dataplane_, backend.id, {planned.key, backend.key.address, backend.port});
       if (silenced) {
         to_reset_.push_back(backend.id);
       }
@@ -278,9 +281,9 @@ void Runtime::log_health(const BackendPlace& place) const {
   const config::Listener& settings = balancer.listeners[listener.listener];
   const std::string reason = status->last ? status->last->reason : std::string("no result yet");
   spdlog::log(up ? spdlog::level::info : spdlog::level::warn,
-              "health load_balancer={} listener={}:{} server={}:{} state={} check=\"{}\" last=\"{}\"", balancer.name,
-              config::to_string(settings.protocol), settings.port, backend.key.address.to_string(), backend.port,
-              up ? "up" : "down", status->check, reason);
+              "health load_balancer={} listener={}:{}{} server={}:{} state={} check=\"{}\" last=\"{}\"", balancer.name,
+              config::protocol_name(settings), settings.port, listener.rule.empty() ? "" : " rule=" + listener.rule,
+              backend.key.address.to_string(), backend.port, up ? "up" : "down", status->check, reason);
 }
 
 // Connections of a server that is down now.

@@ -15,7 +15,7 @@ Refusals counted(const worker::Dataplane& dataplane, service::ListenerId id) {
 
 }  // namespace
 
-void RefusalBook::open(const worker::Dataplane& dataplane, service::ListenerId id, const service::VipKey& owner) {
+void RefusalBook::open(const worker::Dataplane& dataplane, service::ListenerId id, const ListenerKey& owner) {
   const auto [page, is_new] = pages_.try_emplace(id.value, Page{owner, {}});
   if (!is_new && page->second.owner != owner) {
     page->second = {owner, counted(dataplane, id)};

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "control/runtime/builder.h"
 #include "dataplane/service/ids.h"
-#include "dataplane/service/listener_index.h"
 #include "dataplane/worker/dataplane.h"
 
 namespace steelyard::control {
@@ -32,13 +32,13 @@ using Refusals = std::array<std::uint64_t, refusal_reasons.size()>;
 class RefusalBook {
  public:
   // `id` belongs to `owner` from now on; a former owner that is back goes on where it stopped.
-  void open(const worker::Dataplane& dataplane, service::ListenerId id, const service::VipKey& owner);
+  void open(const worker::Dataplane& dataplane, service::ListenerId id, const ListenerKey& owner);
   // What the owner of `id` has refused.
   [[nodiscard]] Refusals read(const worker::Dataplane& dataplane, service::ListenerId id) const;
 
  private:
   struct Page {
-    service::VipKey owner;
+    ListenerKey owner;
     Refusals before;  // the counters when the owner came
   };
   std::unordered_map<std::uint16_t, Page> pages_;  // one an id that was ever used

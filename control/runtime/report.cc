@@ -7,6 +7,7 @@
 
 #include "control/metrics/prometheus_text.h"
 #include "control/runtime/health_report.h"
+#include "control/runtime/http_report.h"
 #include "control/runtime/rules_report.h"
 #include "control/runtime/runtime.h"
 #include "control/runtime/traffic_report.h"
@@ -191,10 +192,11 @@ json::array groups_of(const Runtime& runtime) {
     }
   }
   for (const ListenerPlan& listener : runtime.plan().listeners) {
-    const config::Listener& settings = settings_of(runtime, listener);
+    if (listener.group.empty()) {
+      continue;
+    }
     Group& group = groups[listener.group];
-    group.used_by.emplace_back(balancer_of(runtime, listener).name + ':' +
-                               std::string(config::to_string(settings.protocol)) + ':' + std::to_string(settings.port));
+    group.used_by.emplace_back(text_of(balancer_of(runtime, listener), settings_of(runtime, listener), listener));
     for (const BackendPlan& backend : listener.backends) {
       const std::pair endpoint{backend.key.address, backend.key.port};  // port 0 in a default group
       group.servers.insert(endpoint);
@@ -213,6 +215,34 @@ json::array groups_of(const Runtime& runtime) {
                                  {"used_by", std::move(group.used_by)}});
   }
   return shown;
+}
+
+// All of it but its servers.
+json::object listener_status(const Runtime& runtime, const ListenerPlan& listener) {
+  const config::Listener& settings = settings_of(runtime, listener);
+  const service::Listener& built = *runtime.plan().snapshot->find(listener.id);
+  json::object object = name_of(settings, listener);
+  object["status"] = settings.running ? "running" : "stopped";
+  object["scheduler"] = config::to_string(built.scheduler);
+  object["group"] = listener.group;
+  object["bytes_out"] = runtime.traffic(listener).bytes_out;
+  if (built.http != nullptr) {
+    add_http(object, settings, listener, *built.http);
+  } else {
+    object["mode"] = config::to_string(settings.mode);
+    object["client_address"] = config::to_string(settings.client_address);
+    object["persistence_timeout"] = settings.persistence_timeout.count();
+    object["when_full"] = config::to_string(settings.when_full);
+  }
+  if (listener.rule.empty()) {
+    if (built.http != nullptr) {
+      object["clients"] = runtime.dataplane().terminated(listener.id);
+    }
+    object["bandwidth"] = settings.bandwidth;
+    object["rules"] = rules_of(settings);
+    object["refused"] = refused(runtime.refusals(listener.id));
+  }
+  return object;
 }
 
 }  // namespace
@@ -240,7 +270,6 @@ json::value status(const Runtime& runtime) {
                                      {"listeners", json::array{}}});
   }
   for (const ListenerPlan& listener : plan.listeners) {
-    const config::Listener& settings = settings_of(runtime, listener);
     json::array servers;
     std::uint64_t connections = 0;
     for (const BackendPlan& backend : listener.backends) {
@@ -250,22 +279,10 @@ json::value status(const Runtime& runtime) {
         servers.back().as_object()["role"] = servers.size() == 1 ? "primary" : "secondary";
       }
     }
-    balancers[listener.balancer].as_object()["listeners"].as_array().push_back(
-        json::object{{"protocol", config::to_string(settings.protocol)},
-                     {"port", settings.port},
-                     {"status", settings.running ? "running" : "stopped"},
-                     {"mode", config::to_string(settings.mode)},
-                     {"scheduler", config::to_string(settings.scheduler)},
-                     {"client_address", config::to_string(settings.client_address)},
-                     {"group", listener.group},
-                     {"persistence_timeout", settings.persistence_timeout.count()},
-                     {"bandwidth", settings.bandwidth},
-                     {"bytes_out", runtime.traffic(listener).bytes_out},
-                     {"when_full", config::to_string(settings.when_full)},
-                     {"rules", rules_of(settings)},
-                     {"refused", refused(runtime.refusals(listener.id))},
-                     {"connections", connections},
-                     {"servers", std::move(servers)}});
+    json::object object = listener_status(runtime, listener);
+    object["connections"] = connections;
+    object["servers"] = std::move(servers);
+    balancers[listener.balancer].as_object()["listeners"].as_array().push_back(std::move(object));
   }
   return json::object{{"version", version},
                       {"uptime_s", seconds_since(runtime.started().steady)},
@@ -299,6 +316,9 @@ json::value stats(const Runtime& runtime) {
                                    {"flows", to_json(flow_counters(worker.balancer_counters()))},
                                    {"turns", turns_to_json(worker.turns())},
                                    {"cycles", stages_to_json(worker.stages())}});
+    if (const http::ProxyCounters* counters = dataplane.http_counters(place)) {
+      workers.back().as_object()["http"] = to_json(*counters);
+    }
   }
   json::array listeners;
   for (const ListenerPlan& listener : runtime.plan().listeners) {
@@ -309,13 +329,15 @@ json::value stats(const Runtime& runtime) {
       put_into(server, traffic);
       servers.push_back(std::move(server));
     }
-    json::object object{{"load_balancer", balancer_of(runtime, listener).name},
-                        {"protocol", config::to_string(settings_of(runtime, listener).protocol)},
-                        {"port", settings_of(runtime, listener).port}};
-    // With those of servers that were removed: it is their sum no more then.
+    const config::Listener& settings = settings_of(runtime, listener);
+    json::object object = name_of(settings, listener);
+    object["load_balancer"] = balancer_of(runtime, listener).name;
+    // With those of servers that were removed, and of its rules' targets: it is their sum no more then.
     put_into(object, runtime.traffic(listener));
-    put_into(object, runtime.excess(listener.id), settings_of(runtime, listener).bandwidth);
-    object["refused"] = refused(runtime.refusals(listener.id));
+    if (listener.rule.empty()) {
+      put_into(object, runtime.excess(listener.id), settings.bandwidth);
+      object["refused"] = refused(runtime.refusals(listener.id));
+    }
     object["servers"] = std::move(servers);
     listeners.push_back(std::move(object));
   }
@@ -362,6 +384,9 @@ std::string metrics(const Runtime& runtime) {
         .add({{"worker", worker}, {"family", "ipv6"}}, balancer.flows_ipv6.get());
     text.gauge("steelyard_flows_half_open", "Flows whose handshake is not complete.")
         .add({{"worker", worker}}, balancer.half_open.get());
+    if (const http::ProxyCounters* counters = dataplane.http_counters(place)) {
+      add_http(text, worker, *counters);
+    }
     text.gauge("steelyard_worker_longest_turn_seconds", "Longest loop turn since start.")
         .add({{"worker", worker}}, static_cast<double>(dataplane.worker(place).turns().longest_ns.get()) / 1e9);
     text.counter("steelyard_worker_busy_seconds_total", "Time that turns with work took.")
@@ -373,17 +398,24 @@ std::string metrics(const Runtime& runtime) {
     }
   }
   for (const ListenerPlan& listener : runtime.plan().listeners) {
-    const std::string name = balancer_of(runtime, listener).name;
-    const std::string protocol(config::to_string(settings_of(runtime, listener).protocol));
-    const std::string port = std::to_string(settings_of(runtime, listener).port);
-    add_listener(text, {{"load_balancer", name}, {"protocol", protocol}, {"port", port}}, runtime.traffic(listener),
-                 runtime.excess(listener.id), settings_of(runtime, listener).bandwidth);
-    add_refused(text, {{"load_balancer", name}, {"protocol", protocol}, {"port", port}}, runtime.refusals(listener.id));
+    const config::Listener& settings = settings_of(runtime, listener);
+    const std::string port = std::to_string(settings.port);
+    PrometheusText::Labels name{{"load_balancer", balancer_of(runtime, listener).name},
+                                {"protocol", config::protocol_name(settings)},
+                                {"port", port}};
+    if (!listener.rule.empty()) {
+      name.emplace_back("rule", listener.rule);
+    }
+    // What its rules' targets have carried is in the listener's own: sums over listeners must not have it twice.
+    if (listener.rule.empty()) {
+      add_listener(text, name, runtime.traffic(listener), runtime.excess(listener.id), settings.bandwidth);
+      add_refused(text, name, runtime.refusals(listener.id));
+    }
     for (const BackendPlan& backend : listener.backends) {
       const Traffic traffic = runtime.traffic(backend.id);
       const std::string server = backend.key.address.to_string() + ' ' + std::to_string(backend.port);
-      const PrometheusText::Labels labels{
-          {"load_balancer", name}, {"protocol", protocol}, {"port", port}, {"server", server}};
+      PrometheusText::Labels labels = name;
+      labels.emplace_back("server", server);
       add_server(text, labels, traffic, backend.max_connections);
       if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
         add_health(text, labels, *health);

@@ -31,10 +31,13 @@ std::optional<std::int64_t> number_of(const json::object& request, std::string_v
 tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text) {
   const ListenerPlan* found = nullptr;
   for (const ListenerPlan& listener : plan.listeners) {
+    if (!listener.rule.empty()) {
+      continue;
+    }
     const config::LoadBalancer& balancer = plan.config->load_balancers[listener.balancer];
     const config::Listener& settings = balancer.listeners[listener.listener];
     const std::string port = ':' + std::to_string(settings.port);
-    if (text == balancer.name + ':' + std::string(config::to_string(settings.protocol)) + port) {
+    if (text == balancer.name + ':' + std::string(config::protocol_name(settings)) + port) {
       return &listener;
     }
     if (text == balancer.name + port) {

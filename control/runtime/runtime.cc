@@ -64,7 +64,8 @@ std::size_t probe_sockets() {
   return std::clamp<rlim_t>(limit.rlim_cur > reserve ? limit.rlim_cur - reserve : 64, 64, most);
 }
 
-worker::DataplaneSettings settings_of(const config::Config& config, const RunOptions& options) {
+worker::DataplaneSettings settings_of(const config::Config& config, const RunOptions& options,
+                                      const http::CookieKey& cookie_key) {
   worker::DataplaneSettings settings;
   settings.hugepages = config.memory.hugepages == config::Hugepages::required ? nic::Hugepages::required
                        : config.memory.hugepages == config::Hugepages::off    ? nic::Hugepages::off
@@ -79,6 +80,9 @@ worker::DataplaneSettings settings_of(const config::Config& config, const RunOpt
     settings.local_addresses.push_back(local.address);
   }
   settings.local_ports = {config.local_ports.first, config.local_ports.last};
+  if (config.memory.connections != 0) {
+    settings.http = worker::HttpPlan{.connections = config.memory.connections, .cookie_key = cookie_key};
+  }
   for (std::size_t place = 0; place < config.ports.size(); ++place) {
     const config::Port& port = config.ports[place];
     worker::PortPlan plan;
@@ -105,6 +109,19 @@ worker::DataplaneSettings settings_of(const config::Config& config, const RunOpt
   return settings;
 }
 
+// Where nothing ends here, no key is needed, and none is made.
+http::CookieKey cookie_key_of(const config::Config& config, const RunOptions& options) {
+  if (config.memory.connections == 0) {
+    return {};
+  }
+  const LoadedCookieKey loaded =
+      config.cookie_key_file.empty() ? keep_cookie_key(options.state_folder) : read_cookie_key(config.cookie_key_file);
+  if (!loaded.warning.empty()) {
+    spdlog::warn("{}", loaded.warning);
+  }
+  return loaded.key;
+}
+
 // Written by a thread of its own: a reader that has stopped reading must not stop the health checks. What it then does
 // not take is lost, oldest first.
 void set_up_log() {
@@ -127,7 +144,9 @@ Runtime::Runtime(RunOptions options, std::shared_ptr<const config::Config> confi
     : options_(std::move(options)),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       tick_timer_(io_),
-      builder_(config->workers.count) {
+      cookie_key_(cookie_key_of(*config, options_)),
+      builder_(config->workers.count, cookie_key_) {
+  signals_.add(SIGUSR1);
   auto plan = builder_.build(std::move(config), overrides_, nullptr);
   if (!plan) {
     throw std::runtime_error(plan.error());
@@ -138,7 +157,11 @@ Runtime::Runtime(RunOptions options, std::shared_ptr<const config::Config> confi
   start_services();
 }
 
-Runtime::~Runtime() = default;
+Runtime::~Runtime() {
+  if (dataplane_ != nullptr) {
+    dataplane_->stop();  // the last requests are in the rings now, and the log still writes them
+  }
+}
 
 // Before any packet is answered; served once the process runs.
 void Runtime::open_doors() {
@@ -159,11 +182,14 @@ std::string Runtime::metrics_text() {
 }
 
 void Runtime::start_dataplane() {
-  auto dataplane = worker::Dataplane::start(settings_of(*plan_.config, options_), plan_.snapshot);
+  auto dataplane = worker::Dataplane::start(settings_of(*plan_.config, options_, cookie_key_), plan_.snapshot);
   if (!dataplane) {
     throw std::runtime_error(dataplane.error().message);
   }
   dataplane_ = std::move(*dataplane);
+  if (plan_.config->memory.connections != 0) {
+    access_log_ = std::make_unique<AccessLogging>(*dataplane_);
+  }
   taps_ = std::make_unique<TapBoard>(dataplane_->workers(), [this](std::shared_ptr<const worker::Taps> taps) {
     dataplane_->publish_taps(std::move(taps));
   });
@@ -220,6 +246,12 @@ void Runtime::on_signal(int signal) {
     reload(nullptr);
     return;
   }
+  if (signal == SIGUSR1) {
+    if (access_log_ != nullptr) {
+      access_log_->reopen();
+    }
+    return;
+  }
   if (shutdown_deadline_) {
     spdlog::warn("second signal: stopping at once");
     finish_shutdown();
@@ -242,9 +274,10 @@ void Runtime::tick() {
     watch_addresses();
     tell_local_errors();
     if (!building_) {
-      builder_.release_ids(steady_clock::now(), [this](service::BackendId backend) {
-        return dataplane_->served(backend) == 0 && !has_deadline(backend);
-      });
+      builder_.release_ids(
+          steady_clock::now(),
+          [this](service::BackendId backend) { return dataplane_->served(backend) == 0 && !has_deadline(backend); },
+          [this](service::ListenerId listener) { return dataplane_->terminated(listener) == 0; });
     }
   }
   if (shutdown_deadline_ && advance_shutdown()) {
@@ -332,8 +365,9 @@ void Runtime::tell_local_errors() {
 
 void Runtime::log_start_report() const {
   const worker::DataplaneReport& report = dataplane_->report();
-  spdlog::info("memory hugepages={} flow_tables_mib={} packet_buffers_mib={}", report.hugepages,
-               report.flow_table_bytes >> 20U, report.packet_buffer_bytes >> 20U);
+  spdlog::info("memory hugepages={} flow_tables_mib={} packet_buffers_mib={} connection_tables_mib={}",
+               report.hugepages, report.flow_table_bytes >> 20U, report.packet_buffer_bytes >> 20U,
+               report.connection_bytes >> 20U);
   if (!report.hugepages && plan_.config->memory.hugepages != config::Hugepages::off) {
     spdlog::warn("no hugepages: forwarding is slower; reserve some, e.g. `sysctl vm.nr_hugepages=1024`");
   }

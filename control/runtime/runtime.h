@@ -20,7 +20,9 @@
 #include "control/admin/admin_server.h"
 #include "control/metrics/metrics_server.h"
 #include "control/run.h"
+#include "control/runtime/access_logging.h"
 #include "control/runtime/builder.h"
+#include "control/runtime/cookie_key.h"
 #include "control/runtime/flow_jobs.h"
 #include "control/runtime/health_report.h"
 #include "control/runtime/refusals.h"
@@ -62,9 +64,7 @@ class Runtime {
   [[nodiscard]] const report::Moment& started() const { return started_; }
   [[nodiscard]] std::size_t overrides() const { return overrides_.size(); }
   [[nodiscard]] Traffic traffic(service::BackendId backend) const { return traffic_.read(*dataplane_, backend); }
-  [[nodiscard]] Traffic traffic(const ListenerPlan& listener) const {
-    return traffic_.read(*dataplane_, plan_.snapshot->listeners[listener.id.value]->key);
-  }
+  [[nodiscard]] Traffic traffic(const ListenerPlan& listener) const { return traffic_.read(*dataplane_, listener.key); }
   [[nodiscard]] Excess excess(service::ListenerId listener) const { return traffic_.excess(*dataplane_, listener); }
   [[nodiscard]] Refusals refusals(service::ListenerId listener) const { return refusals_.read(*dataplane_, listener); }
   // The last answer of a target's health check before a reload keeps its id, so this is by BackendId.
@@ -137,6 +137,7 @@ class Runtime {
   boost::asio::thread_pool builder_thread_{1};
   boost::asio::signal_set signals_;
   boost::asio::steady_timer tick_timer_;
+  http::CookieKey cookie_key_;  // of session cookies
   PlanBuilder builder_;
   Plan plan_;
   Overrides overrides_;
@@ -146,6 +147,7 @@ class Runtime {
   // Workers may hold its commands: it goes after they have stopped.
   std::unique_ptr<FlowJobs> flow_jobs_;
   std::unique_ptr<worker::Dataplane> dataplane_;
+  std::unique_ptr<AccessLogging> access_log_;  // null: no http listeners
   std::unique_ptr<TapBoard> taps_;
   std::unique_ptr<healthcheck::AsioTimers> timers_;
   std::unique_ptr<healthcheck::SocketProber> prober_;

@@ -72,8 +72,8 @@ void TrafficBook::open(const worker::Dataplane& dataplane, service::BackendId id
   listeners_[owner.listener].servers.push_back(id);
 }
 
-void TrafficBook::open(const worker::Dataplane& dataplane, service::ListenerId id, const service::VipKey& owner) {
-  const auto [page, is_new] = listener_pages_.try_emplace(id.value, Page<service::VipKey, Excess>{owner, {}});
+void TrafficBook::open(const worker::Dataplane& dataplane, service::ListenerId id, const ListenerKey& owner) {
+  const auto [page, is_new] = listener_pages_.try_emplace(id.value, Page<ListenerKey, Excess>{owner, {}});
   if (!is_new && page->second.owner != owner) {
     page->second = {owner, counted(dataplane, id)};
   }
@@ -85,14 +85,16 @@ Traffic TrafficBook::read(const worker::Dataplane& dataplane, service::BackendId
   return page == pages_.end() ? traffic : traffic.since(page->second.before);
 }
 
-Traffic TrafficBook::read(const worker::Dataplane& dataplane, const service::VipKey& listener) const {
-  const auto found = listeners_.find(listener);
-  if (found == listeners_.end()) {
-    return {};
-  }
-  Traffic total = found->second.former;
-  for (const service::BackendId id : found->second.servers) {
-    total.add(read(dataplane, id));
+Traffic TrafficBook::read(const worker::Dataplane& dataplane, const ListenerKey& listener) const {
+  const bool all = listener.target.empty();
+  Traffic total;
+  // A listener's targets stand behind it.
+  for (auto each = listeners_.lower_bound(listener);
+       each != listeners_.end() && (all ? each->first.vip == listener.vip : each->first == listener); ++each) {
+    total.add(each->second.former);
+    for (const service::BackendId id : each->second.servers) {
+      total.add(read(dataplane, id));
+    }
   }
   return total;
 }

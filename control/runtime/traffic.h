@@ -39,11 +39,12 @@ class TrafficBook {
  public:
   // `id` belongs to `owner` from now on; a former owner that is back goes on where it stopped.
   void open(const worker::Dataplane& dataplane, service::BackendId id, const BackendKey& owner);
-  void open(const worker::Dataplane& dataplane, service::ListenerId id, const service::VipKey& owner);
+  void open(const worker::Dataplane& dataplane, service::ListenerId id, const ListenerKey& owner);
   // What the owner of `id` has carried.
   [[nodiscard]] Traffic read(const worker::Dataplane& dataplane, service::BackendId id) const;
-  // What a listener has carried by all servers that it ever had: it never falls, but for `active`.
-  [[nodiscard]] Traffic read(const worker::Dataplane& dataplane, const service::VipKey& listener) const;
+  // What a listener has carried by all servers that it ever had, those of its rules' targets included; or what a target
+  // has. It never falls, but for `active`.
+  [[nodiscard]] Traffic read(const worker::Dataplane& dataplane, const ListenerKey& listener) const;
   [[nodiscard]] Excess excess(const worker::Dataplane& dataplane, service::ListenerId id) const;
 
  private:
@@ -57,8 +58,8 @@ class TrafficBook {
     std::vector<service::BackendId> servers;
   };
   std::unordered_map<std::uint32_t, Page<BackendKey, Traffic>> pages_;  // one an id that was ever used
-  std::unordered_map<std::uint16_t, Page<service::VipKey, Excess>> listener_pages_;
-  std::map<service::VipKey, Listener> listeners_;
+  std::unordered_map<std::uint16_t, Page<ListenerKey, Excess>> listener_pages_;
+  std::map<ListenerKey, Listener> listeners_;
 };
 
 }  // namespace steelyard::control

@@ -31,6 +31,7 @@ Balancer::Balancer(const BalancerSetup& setup)
       v6_(setup.memory_v6, setup.flows_v6, setup.key),
       own_addresses_(setup.own_addresses),
       pool_(setup.local_addresses, setup.local_ports, setup.worker, setup.workers, setup.seed),
+      terminated_ports_(setup.terminated_ports),
       schedulers_(*setup.schedulers),
       persistence_(setup.persistence),
       backends_(*setup.backends),

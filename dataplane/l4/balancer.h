@@ -51,21 +51,23 @@ struct Opening {
 // What is to be done with a packet.
 struct Verdict {
   enum class Kind : std::uint8_t {
-    forward,    // rewritten; send it to `hop`
-    opening,    // it opens a flow; finish() it
-    drop,       // `reason`
-    hand_off,   // it belongs to `worker`
-    ask_home,   // `worker` decides which server the client gets, and returns the packet to us
-    return_to,  // decided: `backend` is for the packet that `worker` sent us
-    unclaimed,  // neither a flow nor a service of ours
-    split,      // rewritten; send it to `hop` in pieces of at most `mtu` bytes
-    too_big,    // untouched; tell its sender that `mtu` bytes go on, and drop it
-    consumed,   // it was for us, and has been read
+    forward,     // rewritten; send it to `hop`
+    opening,     // it opens a flow; finish() it
+    drop,        // `reason`
+    hand_off,    // it belongs to `worker`
+    ask_home,    // `worker` decides which server the client gets, and returns the packet to us
+    return_to,   // decided: `backend` is for the packet that `worker` sent us
+    unclaimed,   // neither a flow nor a service of ours
+    terminated,  // TCP that ends here, layer 7's: of a client of `listener`, or without one (0)
+    split,       // rewritten; send it to `hop` in pieces of at most `mtu` bytes
+    too_big,     // untouched; tell its sender that `mtu` bytes go on, and drop it
+    consumed,    // it was for us, and has been read
   };
   Kind kind = Kind::drop;
   packet::DropReason reason = packet::DropReason::unmatched;
   neighbor::HopIndex hop = {};
   service::WorkerId worker = {};
+  service::ListenerId listener = {};
   service::BackendId backend = {};
   std::uint16_t mtu = 0;
   std::uint8_t grown = 0;  // bytes by which the frame begins earlier than it did, at most most_grown
@@ -74,6 +76,7 @@ struct Verdict {
   static Verdict forwarded(neighbor::HopIndex hop) { return {.kind = Kind::forward, .hop = hop}; }
   static Verdict handed_off(service::WorkerId worker) { return {.kind = Kind::hand_off, .worker = worker}; }
 };
+static_assert(sizeof(Verdict) <= 16, "a larger one is returned in memory: 50 instructions a new flow");
 
 // What forward_known() has done with a packet.
 struct Forwarded {
@@ -119,7 +122,8 @@ struct BalancerSetup {
   std::vector<service::Address> own_addresses;  // the ports' own: never a flow's, whoever talks to them
   std::vector<service::Address> local_addresses;
   PortRange local_ports;
-  std::vector<PersistenceTable*> persistence;                      // by worker
+  PortRange terminated_ports{1, 0};            // of local addresses, too: TCP to them is layer 7's; empty: none
+  std::vector<PersistenceTable*> persistence;  // by worker
   service::StableArray<BackendCounters>* backends = nullptr;       // this worker's, by BackendId
   service::StableArray<TunnelEnd>* tunnels = nullptr;              // the same
   std::vector<service::StableArray<ListenerCounters>*> listeners;  // by worker; each by ListenerId
@@ -274,6 +278,29 @@ class Balancer {
   // Where packets to an address go; nothing: no route, or no room for one more neighbour.
   [[nodiscard]] std::optional<neighbor::HopIndex> next_hop(const service::Address& destination);
 
+  // layer7.cc: what connections that end here (worker/http_application.h) need of servers, limits and counts, which are
+  // the same as layer 4's. A request under way counts as a connection of its server.
+  // Why a SYN for a listener of layer 7 is dropped; nothing: it may be answered. Counts, so once for each attempt.
+  template <class Family>
+  [[nodiscard]] std::optional<packet::DropReason> refuse_client(const packet::PacketView& syn,
+                                                                const service::Listener& listener);
+  // A client's connection has come to be. False: its source has too many by now; it is not counted then.
+  [[nodiscard]] bool client_comes(const service::Listener& listener, const service::Address& source);
+  // One that was counted is over.
+  void client_goes(service::ListenerId listener, const service::Address& source);
+  // The server of the next request, by the target's scheduler, among those with a place for it here. `without`: places
+  // of servers that have been tried; of more than seven the first seven count.
+  [[nodiscard]] ServerChoice choose(const service::Listener& target, const service::Address& client,
+                                    std::uint16_t client_port, std::span<const std::size_t> without);
+  // Has a server that was chosen for another reason than its turn a place for one more request here?
+  [[nodiscard]] bool has_place(const service::Server& server) { return !lacks_place(server); }
+  void begin_request(const service::Listener& target, service::BackendId server);
+  void end_request(service::ListenerId target, service::BackendId server);
+  // A piece of payload has passed. The counters say "packets" and "bytes" of it.
+  void count_payload(service::BackendId server, Side from, std::uint32_t octets) {
+    backends_[server.value].count(from, octets);
+  }
+
   [[nodiscard]] const BalancerCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t flows() const { return v4_.size() + v6_.size(); }
   // The worker that owns a client's flows.
@@ -415,6 +442,14 @@ class Balancer {
   [[nodiscard]] const service::Listener* listener_of(const packet::Tuple<Family>& tuple) const;
   template <class Family>
   [[nodiscard]] std::optional<service::WorkerId> owner_of_unknown(const packet::Tuple<Family>& tuple) const;
+  // layer7.cc: whose a packet without a flow is, when layer 7 may have it.
+  template <class Family>
+  [[nodiscard]] std::optional<Verdict> terminated(const packet::PacketView& view, const packet::Tuple<Family>& tuple,
+                                                  const service::Listener* listener);
+  template <class Family>
+  [[nodiscard]] bool ends_at_former_listener(const packet::Tuple<Family>& tuple) const;
+  template <class Family>
+  [[nodiscard]] bool ends_at_local_port(const packet::Tuple<Family>& tuple) const;
   [[nodiscard]] std::uint64_t next_random();
   [[nodiscard]] std::uint32_t now_seconds() const { return static_cast<std::uint32_t>(now_ns_ / 1'000'000'000U); }
 
@@ -526,6 +561,7 @@ class Balancer {
   FlowTable<packet::Ipv6> v6_;
   service::AddressSet own_addresses_;
   LocalAddressPool pool_;
+  PortRange terminated_ports_;
   service::StableArray<schedule::Scheduler>& schedulers_;  // by listener id
   std::vector<PersistenceTable*> persistence_;
   service::StableArray<BackendCounters>& backends_;

@@ -11,7 +11,8 @@
 
 namespace steelyard::l4 {
 
-// "in" is from the client to the server, "out" the other way; bytes are those of the IP packets as received.
+// "in" is from the client to the server, "out" the other way; bytes are those of the IP packets as received. Of layer 7
+// requests, and pieces of payload, counted at the server's side.
 struct alignas(64) BackendCounters {
   service::Counter connections;
   service::Counter packets_in;
@@ -25,7 +26,7 @@ struct alignas(64) BackendCounters {
   service::Counter turned_away;  // connections that had been its own, were it not full: others got them, or nobody
 
   // A packet from a side; no branch that half of the packets would mispredict (see Flow::tuple_from).
-  void count(Side from, std::uint16_t bytes) {
+  void count(Side from, std::uint32_t bytes) {
     auto* first = reinterpret_cast<std::byte*>(this) + sizeof(service::Counter) * (1 + 2 * number(from));
     std::launder(reinterpret_cast<service::Counter*>(first))->add();
     std::launder(reinterpret_cast<service::Counter*>(first + sizeof(service::Counter)))->add(bytes);
@@ -35,13 +36,14 @@ static_assert(sizeof(BackendCounters) == 64);
 static_assert(offsetof(BackendCounters, packets_in) == 8 && offsetof(BackendCounters, bytes_in) == 16 &&
               offsetof(BackendCounters, packets_out) == 24 && offsetof(BackendCounters, bytes_out) == 32);
 
-// What a listener's rules have refused: packets without a flow. And what came in, where that is limited.
+// What a listener's rules have refused: packets without a flow. And what came in, where that is limited or ends here.
 struct alignas(64) ListenerCounters {
   service::Counter access_denied;
   service::Counter connection_rate_exceeded;
   service::Counter source_connections_exceeded;
   service::Counter source_rate_exceeded;
   RateWindow came;
+  service::Gauge terminated;  // connections of clients that end here
 };
 static_assert(sizeof(ListenerCounters) == 64);
 

@@ -82,11 +82,14 @@ void address_error(packet::PacketView& view, const Flow<Family>& flow, Side send
 }  // namespace
 
 // The worker that has the flow of a quoted packet, if anybody has it: of one to a client, of one to a server that
-// answers past us, of one to another server.
+// answers past us, of one to another server. What ends here is no flow.
 template <class Family>
 std::optional<service::WorkerId> Balancer::owner_of_error(const packet::Tuple<Family>& sent) const {
-  if (listener_of<Family>(sent.reversed()) != nullptr) {
-    return owner_of(sent.destination, sent.destination_port);
+  if (const service::Listener* listener = listener_of<Family>(sent.reversed()); listener != nullptr) {
+    return listener->http != nullptr ? std::nullopt : std::optional(owner_of(sent.destination, sent.destination_port));
+  }
+  if (ends_at_local_port<Family>(sent.reversed()) || ends_at_former_listener<Family>(sent.reversed())) {
+    return std::nullopt;
   }
   // The listener may have had another mode, or have been removed, since the flow began.
   if (listener_of<Family>(sent) != nullptr ||

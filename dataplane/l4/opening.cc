@@ -19,11 +19,6 @@ std::uint32_t server_hash(const packet::HashKey& key, const Flow<Family>& flow) 
   return static_cast<std::uint32_t>(packet::hash(key, flow.server, flow.server_port)) | 1U;
 }
 
-bool opens_connection(const packet::PacketView& view) {
-  return view.protocol != packet::protocol_tcp ||
-         (view.tcp_flags & (packet::tcp_flag::syn | packet::tcp_flag::ack)) == packet::tcp_flag::syn;
-}
-
 }  // namespace
 
 // splitmix64: fast and well mixed; nothing secret is derived from it.
@@ -78,7 +73,13 @@ std::optional<service::WorkerId> Balancer::owner_of_unknown(const packet::Tuple<
 template <class Family>
 Verdict Balancer::on_miss(packet::PacketView& view, Opening<Family>& opening) {
   const auto tuple = view.tuple<Family>();
-  if (const service::Listener* listener = listener_of<Family>(tuple); listener != nullptr) {
+  const service::Listener* listener = listener_of<Family>(tuple);
+  if (listener == nullptr || listener->http != nullptr || !opens_connection(view)) {
+    if (const auto verdict = terminated<Family>(view, tuple, listener)) {
+      return *verdict;
+    }
+  }
+  if (listener != nullptr) {
     const service::WorkerId owner = owner_of(tuple.source, tuple.source_port);
     return owner == worker_ ? open<Family>(view, *listener, opening) : Verdict::handed_off(owner);
   }
@@ -182,7 +183,7 @@ Verdict Balancer::open(packet::PacketView& view, const service::Listener& listen
 template <class Family>
 Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) {
   const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
-  if (listener == nullptr) {
+  if (listener == nullptr || listener->http != nullptr) {
     return Verdict::dropped(DropReason::unmatched);  // a reload took the listener while the packet was under way
   }
   const service::Address client = to_service(view.source<Family>());
@@ -202,7 +203,7 @@ Verdict Balancer::decide_for(packet::PacketView& view, service::WorkerId asker) 
 template <class Family>
 Verdict Balancer::begin_decided(packet::PacketView& view, service::BackendId backend, Opening<Family>& opening) {
   const service::Listener* listener = listener_of<Family>(view.tuple<Family>());
-  if (listener == nullptr) {
+  if (listener == nullptr || listener->http != nullptr) {
     return Verdict::dropped(DropReason::unmatched);
   }
   if (is_shut_out(*listener, to_service(view.source<Family>()))) {

@@ -28,6 +28,12 @@ struct Segment {
   }
 };
 
+// May the packet begin something: of TCP a SYN, of others any?
+[[nodiscard]] inline bool opens_connection(const packet::PacketView& view) {
+  return view.protocol != packet::protocol_tcp ||
+         (view.tcp_flags & (packet::tcp_flag::syn | packet::tcp_flag::ack)) == packet::tcp_flag::syn;
+}
+
 // More data than a SYN carries (RFC 7413). Not the data that ours carried: a client retransmits its SYN without.
 inline constexpr std::uint32_t most_syn_data = 1U << 16U;
 

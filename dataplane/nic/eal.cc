@@ -131,7 +131,8 @@ Result<EalArguments> build_eal_arguments(const EalSettings& settings, const EalS
                          .hugepages = *hugepages};
   auto& words = arguments.words;
   words.push_back("--log-level=warning");
-  words.push_back(fmt::format("-m {}", settings.memory_mib));
+  words.push_back(fmt::format(
+      "-m {}", *hugepages ? settings.memory_mib : settings.memory_in_small_pages_mib.value_or(settings.memory_mib)));
   if (!*hugepages) {
     words.push_back("--no-huge");
   } else if (settings.in_memory) {

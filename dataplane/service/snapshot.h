@@ -15,8 +15,10 @@
 #include "dataplane/service/access_control.h"
 #include "dataplane/service/address.h"
 #include "dataplane/service/hash_table.h"
+#include "dataplane/service/http_settings.h"
 #include "dataplane/service/ids.h"
 #include "dataplane/service/listener_index.h"
+#include "dataplane/service/server_tags.h"
 
 namespace steelyard::service {
 
@@ -99,6 +101,10 @@ struct Listener {
   std::shared_ptr<const AccessControl> access;  // null: everybody may come in
   std::uint32_t connection_rate = 0;            // new connections a second, over all workers; 0: no limit
   SourceLimits per_source;
+  // Layer 7: connections end here. Null: layer 4. Of a listener that clients come to, and of every target of it; it is
+  // its own first target. A target that is not a listener by itself has its key and is not in the index.
+  std::shared_ptr<const HttpSettings> http;
+  std::shared_ptr<const ServerTags> tags;  // of `servers`, layer 7
   // Scheduler memory, one block per worker; a worker writes only its own (schedule/scheduler.h says how much).
   std::vector<std::shared_ptr<std::uint32_t[]>> scratch;
 
@@ -131,6 +137,8 @@ struct Snapshot {
   // Listeners that were removed while connections of theirs may still run: whose packets they are is known by these.
   // Removed servers of `nat` listeners stay in nat_servers for the same reason.
   std::shared_ptr<const EndpointSet> former_listeners = std::make_shared<EndpointSet>();
+  // VIP and port of HTTP listeners, those included that were removed while connections of theirs may still run.
+  std::shared_ptr<const EndpointSet> terminated = std::make_shared<EndpointSet>();
   std::shared_ptr<const AddressSet> vips;  // answered by ARP, ND and ICMP echo
   std::vector<Route> routes;               // longest prefix first
   bool reset_unknown_tcp = true;  // answer a mid-stream TCP packet without a flow by RST instead of dropping it

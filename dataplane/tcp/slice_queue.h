@@ -34,6 +34,12 @@ class SliceQueue {
     return true;
   }
   [[nodiscard]] const Slice& front(const Memory& memory) const { return memory[first_].slice; }
+  // Calls look(slice) for each slice, in order, until it returns false.
+  template <class Look>
+  void visit(const Memory& memory, Look&& look) const {
+    for (NodeIndex index = first_; index != no_node && look(memory[index].slice); index = memory[index].next) {
+    }
+  }
   // Its reference is the caller's.
   [[nodiscard]] Slice pop(Memory& memory) {
     const NodeIndex index = first_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 namespace steelyard::tcp {
 
@@ -49,11 +50,23 @@ Stack::Stack(const StackLimits& limits, const StackSecrets& secrets, Memory& mem
       half_open_(limits.half_open, resource),
       time_wait_(limits.time_wait, resource),
       wheel_(entries_, now),
-      by_port_(65'536, no_listener) {
+      listeners_(limits.listeners, resource),
+      listener_buckets_(std::bit_ceil(std::max<std::size_t>(2 * limits.listeners, 16)), no_listener, resource) {
+  for (std::size_t index = limits.listeners; index-- > 0;) {
+    listeners_[index].next = unused_listener_;
+    unused_listener_ = static_cast<ListenerIndex>(index);
+  }
   free_.reserve(limits.connections);
   for (std::size_t index = limits.connections; index-- > 0;) {
     free_.push_back(static_cast<std::uint32_t>(index));
   }
+}
+
+std::size_t Stack::memory_needed(const StackLimits& limits) {
+  constexpr std::size_t lookup = 8;  // a line for eight
+  return limits.connections * (sizeof(Entry) + sizeof(std::uint32_t) + lookup) +
+         limits.half_open * (sizeof(SynSlot) + lookup) + limits.time_wait * (sizeof(TimeWaitSlot) + lookup) +
+         limits.listeners * (sizeof(Listener) + 4 * sizeof(ListenerIndex));
 }
 
 // What connections still hold goes back; nobody is told.
@@ -71,36 +84,43 @@ Stack::~Stack() {
 }
 
 ListenerIndex Stack::listen(const Ipv6Address& local, std::uint16_t port, const Settings& settings) {
-  const auto unused = std::ranges::find(listeners_, nullptr, &Listener::settings);
-  const auto index = static_cast<ListenerIndex>(unused - listeners_.begin());
-  if (unused == listeners_.end()) {
+  ListenerIndex index = unused_listener_;
+  if (index == no_listener) {
+    index = static_cast<ListenerIndex>(listeners_.size());
     listeners_.emplace_back();
+  } else {
+    unused_listener_ = listeners_[index].next;
   }
-  listeners_[index] = {.local = local, .settings = &settings, .port = port, .next = by_port_[port]};
-  by_port_[port] = index;
+  ListenerIndex& first = listener_buckets_[bucket_of(local, port)];
+  listeners_[index] = {.local = local, .settings = &settings, .port = port, .next = first};
+  first = index;
+  listeners_of_any_ += local == Ipv6Address{} ? 1 : 0;
   return index;
 }
 
 void Stack::stop_listening(ListenerIndex listener) {
-  ListenerIndex* link = &by_port_[listeners_[listener].port];
+  Listener& stopped = listeners_[listener];
+  ListenerIndex* link = &listener_buckets_[bucket_of(stopped.local, stopped.port)];
   while (*link != listener) {
     link = &listeners_[*link].next;
   }
-  *link = listeners_[listener].next;
-  listeners_[listener] = {};
+  *link = stopped.next;
+  listeners_of_any_ -= stopped.local == Ipv6Address{} ? 1 : 0;
+  stopped = {.local = {}, .next = unused_listener_};
+  unused_listener_ = listener;
+}
+
+ListenerIndex Stack::listener_at(const Ipv6Address& local, std::uint16_t port) const {
+  ListenerIndex index = listener_buckets_[bucket_of(local, port)];
+  while (index != no_listener && (listeners_[index].port != port || !(listeners_[index].local == local))) {
+    index = listeners_[index].next;
+  }
+  return index;
 }
 
 ListenerIndex Stack::listener_of(const Endpoints& endpoints) const {
-  ListenerIndex any = no_listener;
-  for (ListenerIndex index = by_port_[endpoints.local_port]; index != no_listener; index = listeners_[index].next) {
-    if (listeners_[index].local == endpoints.local) {
-      return index;
-    }
-    if (listeners_[index].local == Ipv6Address{}) {
-      any = index;
-    }
-  }
-  return any;
+  const ListenerIndex named = listener_at(endpoints.local, endpoints.local_port);
+  return named != no_listener || listeners_of_any_ == 0 ? named : listener_at({}, endpoints.local_port);
 }
 
 std::uint32_t Stack::find(std::uint64_t hash, const Endpoints& endpoints) const {
@@ -370,6 +390,11 @@ const Endpoints* Stack::endpoints_of(ConnectionId id) const {
 bool Stack::in_time_wait(const Endpoints& endpoints) const {
   const std::uint32_t found = find(hash_of(endpoints), endpoints);
   return found != Lookup::none && static_cast<Kind>(found & kind_mask) == Kind::time_wait;
+}
+
+bool Stack::is_new(const Endpoints& endpoints) const {
+  const std::uint32_t found = find(hash_of(endpoints), endpoints);
+  return found == Lookup::none || static_cast<Kind>(found & kind_mask) == Kind::time_wait;
 }
 
 std::size_t Stack::send(ConnectionId id, std::span<const Slice> slices, Time now) {

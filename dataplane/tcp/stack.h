@@ -41,9 +41,12 @@ struct StackLimits {
   std::size_t connections = 1'024;
   std::size_t half_open = 1'024;
   std::size_t time_wait = 1'024;
+  std::size_t listeners = 64;  // at a time; more of them allocate, and are found more slowly
   // SYN-ACKs and the like a listener. More than a worker can send: any lower limit would keep out clients during a
   // flood that the worker can answer. What is too much for the worker is shed (syn_shedding.h).
   std::uint32_t answers_per_second = 10'000'000;
+  // To segments that belong to nothing: as many as layer 4 sends.
+  std::uint32_t resets_per_second = 50'000;
 };
 
 struct StackCounters {
@@ -56,7 +59,7 @@ struct StackCounters {
   std::uint64_t cookies_rejected = 0;
   std::uint64_t half_open_expired = 0;
   std::uint64_t dropped_full = 0;    // no room for another connection
-  std::uint64_t dropped_rate = 0;    // a listener's answers
+  std::uint64_t dropped_rate = 0;    // a listener's answers, and resets
   std::uint64_t dropped_behind = 0;  // SYNs that gave way to others (syn_shedding.h)
   std::uint64_t time_wait_recycled = 0;
   std::uint64_t syns_refused = 0;  // for want of buffers (pressure.h)
@@ -100,12 +103,26 @@ class Stack {
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
   ~Stack();
+  // Bytes of its tables, about.
+  [[nodiscard]] static std::size_t memory_needed(const StackLimits& limits);
 
-  // Takes connections to an address (all zero: any) and port. `settings` outlive the listener and its connections.
+  // Takes connections to an address (all zero: any) and port; of several with the same ones the latest has them.
+  // `settings` outlive the listener and its connections. O(1), as finding a listener is.
   ListenerIndex listen(const Ipv6Address& local, std::uint16_t port, const Settings& settings);
   // Takes no more; half-open connections are reset at their next segment, and those that were accepted go on. The index
   // may be given to another listener.
   void stop_listening(ListenerIndex listener);
+  // What a listener that has not been stopped listens to.
+  struct ListeningAt {
+    Ipv6Address local;
+    std::uint16_t port = 0;
+    friend bool operator==(const ListeningAt& left, const ListeningAt& right) {
+      return left.local == right.local && left.port == right.port;
+    }
+  };
+  [[nodiscard]] ListeningAt listening_at(ListenerIndex listener) const {
+    return {listeners_[listener].local, listeners_[listener].port};
+  }
 
   // Opens a connection from a local port that the caller has chosen. An id that names nothing when there is no room or
   // the endpoints are in use.
@@ -155,6 +172,8 @@ class Stack {
   [[nodiscard]] const Settings* settings_of(ConnectionId id) const;
   [[nodiscard]] const Endpoints* endpoints_of(ConnectionId id) const;
   [[nodiscard]] bool in_time_wait(const Endpoints& endpoints) const;
+  // Would a SYN begin something, be there TIME_WAIT or not? No: it repeats or disturbs what there is.
+  [[nodiscard]] bool is_new(const Endpoints& endpoints) const;
 
   [[nodiscard]] const StackCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t connections() const { return live_; }
@@ -182,13 +201,19 @@ class Stack {
     [[nodiscard]] TimerLinks& links(std::uint32_t index) { return all[index].links; }
   };
 
+  // Of what is limited a second.
+  struct AnswerCount {
+    std::int64_t second = 0;
+    std::uint32_t count = 0;  // in that one
+    // One more, if it is within the limit.
+    [[nodiscard]] bool take(Time now, std::uint32_t most);
+  };
   struct Listener {
     Ipv6Address local;
     const Settings* settings = nullptr;
     std::uint16_t port = 0;
-    std::uint16_t next = 0xffff;  // of the same port
-    std::uint32_t answered = 0;   // in the second that `second` is
-    std::int64_t second = 0;
+    std::uint16_t next = 0xffff;  // in the same bucket; of those that listen no more, the next one to be used again
+    AnswerCount answered{};
     bool cookies = false;  // in the regime of cookies
     Time cookies_until{};  // acknowledgments of cookies may come until then
   };
@@ -202,6 +227,10 @@ class Stack {
   void on_segment(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
   void prefetch(std::uint64_t hash, bool has_payload) const;
   [[nodiscard]] ListenerIndex listener_of(const Endpoints& endpoints) const;
+  [[nodiscard]] ListenerIndex listener_at(const Ipv6Address& local, std::uint16_t port) const;
+  [[nodiscard]] std::size_t bucket_of(const Ipv6Address& local, std::uint16_t port) const {
+    return packet::hash(secrets_.lookup, local, port) & (listener_buckets_.size() - 1);
+  }
   [[nodiscard]] Entry* entry_of(ConnectionId id);
   template <class Call>
   void with_connection(std::uint32_t index, Time now, Call&& call);
@@ -226,7 +255,7 @@ class Stack {
                     std::uint32_t timestamp);
   void acknowledge_half_open(const Endpoints& endpoints, const Handshake& handshake, const Settings& settings,
                              Time now);
-  void reset(const Endpoints& endpoints, const Segment& segment);
+  void reset(const Endpoints& endpoints, const Segment& segment, Time now);
   [[nodiscard]] bool may_answer(Listener& listener, Time now);
   [[nodiscard]] bool uses_cookies(Listener& listener, Time now);
   void forget_time_wait(SlotIndex slot, std::uint64_t hash);
@@ -245,8 +274,11 @@ class Stack {
   SynTable half_open_;
   TimeWaitTable time_wait_;
   TimerWheel<Entries> wheel_;
-  std::vector<Listener> listeners_;
-  std::vector<ListenerIndex> by_port_;
+  std::pmr::vector<Listener> listeners_;
+  std::pmr::vector<ListenerIndex> listener_buckets_;  // the first of each chain, by address and port
+  ListenerIndex unused_listener_ = 0xffff;            // the first of them
+  std::size_t listeners_of_any_ = 0;                  // that name no address
+  AnswerCount resets_;
   StackCounters counters_;
 };
 

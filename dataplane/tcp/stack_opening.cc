@@ -49,8 +49,12 @@ void Stack::acknowledge_half_open(const Endpoints& endpoints, const Handshake& h
 }
 
 // RFC 9293 section 3.10.7.1. The timestamp goes back (RFC 7323 section 5.2).
-void Stack::reset(const Endpoints& endpoints, const Segment& segment) {
+void Stack::reset(const Endpoints& endpoints, const Segment& segment, Time now) {
   if (segment.has(flag::rst)) {
+    return;
+  }
+  if (!resets_.take(now, limits_.resets_per_second)) {
+    ++counters_.dropped_rate;
     return;
   }
   ++counters_.resets_sent;
@@ -84,18 +88,25 @@ void Stack::send_syn_ack(const Endpoints& endpoints, const Handshake& handshake,
   output_.transmit(endpoints, segment);
 }
 
-bool Stack::may_answer(Listener& listener, Time now) {
-  const std::int64_t second = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-  if (second != listener.second) {
-    listener.second = second;
-    listener.answered = 0;
+bool Stack::AnswerCount::take(Time now, std::uint32_t most) {
+  const std::int64_t current = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  if (current != second) {
+    second = current;
+    count = 0;
   }
-  if (listener.answered >= limits_.answers_per_second) {
-    ++counters_.dropped_rate;
+  if (count >= most) {
     return false;
   }
-  ++listener.answered;
+  ++count;
   return true;
+}
+
+bool Stack::may_answer(Listener& listener, Time now) {
+  if (listener.answered.take(now, limits_.answers_per_second)) {
+    return true;
+  }
+  ++counters_.dropped_rate;
+  return false;
 }
 
 // Cookies from half a table on, until it has fallen to a quarter: so the regime does not change with every SYN.
@@ -116,7 +127,7 @@ void Stack::on_no_match(const Endpoints& endpoints, const Segment& segment, std:
   const ListenerIndex listener = listener_of(endpoints);
   bool taken = false;
   if (listener == no_listener) {
-    reset(endpoints, segment);
+    reset(endpoints, segment, now);
   } else if (segment.has(flag::rst)) {
     // Nothing here can be reset.
   } else if (segment.has(flag::ack)) {
@@ -124,7 +135,7 @@ void Stack::on_no_match(const Endpoints& endpoints, const Segment& segment, std:
     // While cookies are out, data may have overtaken the segment that brings one back: their sender repeats both.
     const bool early = !segment.has(flag::syn) && segment.length() != 0 && listeners_[listener].cookies_until > now;
     if (!taken && !early) {
-      reset(endpoints, segment);
+      reset(endpoints, segment, now);
     }
   } else if (segment.has(flag::syn)) {
     on_syn(endpoints, segment, listener, hash, initial_sequence(secrets_.numbers, endpoints, now), now);
@@ -217,7 +228,7 @@ bool Stack::on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segme
   };
   if (index == no_listener) {
     forget();
-    reset(endpoints, segment);
+    reset(endpoints, segment, now);
     return false;
   }
   Listener& listener = listeners_[index];
@@ -250,7 +261,7 @@ bool Stack::on_half_open(SlotIndex slot, const Endpoints& endpoints, const Segme
     acknowledge();
   } else if (segment.has(flag::ack)) {
     if (segment.acknowledgment != half.initial + 1) {
-      reset(endpoints, segment);
+      reset(endpoints, segment, now);
     } else if (free_.empty()) {
       ++counters_.dropped_full;
     } else {

@@ -172,7 +172,7 @@ void Worker::handle_neighbor_message(rte_mbuf* packet, const neighbor::NeighborM
 void Worker::handle_unclaimed(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
   const service::Address destination = destination_of(view);
   if (is_terminated(view, destination)) {
-    return handle_terminated(packet, view, link);
+    return handle_terminated(packet, view, link, {});
   }
   const bool group = (rte_pktmbuf_mtod(packet, const std::uint8_t*)[0] & 1U) != 0;
   if (is_own(destination) || group || snapshot_->pass_unmatched) {

@@ -9,6 +9,7 @@
 #include "dataplane/l4/forward_known.h"
 #include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/plain_tcp.h"
+#include "dataplane/tcp/wire.h"
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
@@ -289,6 +290,9 @@ void Worker::receive_burst(std::span<rte_mbuf*> packets, std::uint16_t link) {
 void Worker::act_on_received(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& verdict,
                              std::uint16_t link) {
   using Kind = l4::Verdict::Kind;
+  if (verdict.kind == Kind::terminated && tcp_ != nullptr && tcp_->owner_of(tcp::endpoints_of(view)) == id_) {
+    return take_terminated(packet, view, verdict.listener);
+  }
   if (verdict.kind != Kind::forward && verdict.kind != Kind::drop) {
     note_of(packet).hops = 0;
     note_of(packet).port = link;
@@ -334,6 +338,9 @@ void Worker::act(rte_mbuf* packet, packet::PacketView& view, const l4::Verdict& 
       return;
     case Kind::unclaimed:
       handle_unclaimed(packet, view, note_of(packet).port);
+      return;
+    case Kind::terminated:
+      handle_terminated(packet, view, note_of(packet).port, verdict.listener);
       return;
   }
 }

@@ -49,16 +49,23 @@ neighbor::PortAddresses neighbor_view(const PortPlan& plan, const nic::Port& por
   return view;
 }
 
-std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers) {
+std::uint32_t memory_mib(const DataplaneSettings& settings, std::size_t workers, bool small_pages) {
   const std::size_t flows = l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
                             l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6);
   std::uint16_t mtu = 1500;
   for (const PortPlan& port : settings.ports) {
     mtu = std::max(mtu, port.mtu);
   }
-  const std::size_t buffer = std::size_t{nic::frame_room(mtu)} + 512;
+  constexpr std::size_t page = RTE_PGSIZE_4K;
+  std::size_t buffer = std::size_t{nic::frame_room(mtu)} + 512;
+  if (small_pages) {
+    buffer = (buffer + page - 1) / page * page;
+  }
   const std::size_t buffers = (std::size_t{settings.packet_buffers} + 4'096) * buffer;
-  const std::size_t tcp = settings.tcp ? buffer_bytes(*settings.tcp) : 0;
+  std::size_t tcp = 0;
+  if (settings.tcp) {
+    tcp = small_pages ? buffer_bytes_in_small_pages(*settings.tcp) : buffer_bytes(*settings.tcp);
+  }
   return static_cast<std::uint32_t>(((flows + buffers + tcp) * workers + 8'192 * buffer) / (1024 * 1024) + 64);
 }
 
@@ -104,8 +111,16 @@ void Dataplane::FreeAligned::operator()(void* memory) const {
   std::free(memory);
 }
 
-nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings& settings,
+nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings& given,
                                                          std::shared_ptr<const service::Snapshot> snapshot) {
+  DataplaneSettings settings = given;
+  if (settings.http) {
+    if (settings.tcp) {
+      return nic::failure("HTTP listeners and other services on TCP exclude each other");
+    }
+    settings.tcp = tcp_plan(*settings.http, settings.local_addresses, halves_of(settings.local_ports).layer7,
+                            settings.packet_buffers);
+  }
   std::vector<nic::DeviceLock> locks;
   if (auto folder = nic::make_runtime_folder(settings.run_folder); !folder) {
     return tl::unexpected(folder.error());
@@ -123,7 +138,8 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
   nic::EalSettings eal_settings;
   eal_settings.hugepages = settings.hugepages;
   eal_settings.worker_cpus = settings.worker_cpus;
-  eal_settings.memory_mib = memory_mib(settings, settings.worker_cpus.size());
+  eal_settings.memory_mib = memory_mib(settings, settings.worker_cpus.size(), false);
+  eal_settings.memory_in_small_pages_mib = memory_mib(settings, settings.worker_cpus.size(), true);
   for (const PortPlan& port : settings.ports) {
     if (nic::is_pci_address(port.device)) {
       eal_settings.pci_addresses.push_back(port.device);
@@ -144,6 +160,7 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
     if (auto opened = dataplane->open_exceptions(settings); !opened) {
       return tl::unexpected(opened.error());
     }
+    dataplane->make_applications(settings);
     dataplane->make_rings();
     dataplane->make_workers(settings);
     if (auto launched = dataplane->launch(); !launched) {
@@ -153,7 +170,7 @@ nic::Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneSettings
   } catch (const std::bad_alloc&) {
     return nic::failure(
         "not enough memory for the flow tables and packet buffers: lower memory.flows_ipv4, "
-        "memory.flows_ipv6 or memory.packet_buffers, or provide more hugepages");
+        "memory.flows_ipv6, memory.packet_buffers or the number of HTTP connections, or provide more hugepages");
   }
 }
 
@@ -178,6 +195,23 @@ Dataplane::~Dataplane() {
   stop();
 }
 
+void Dataplane::make_applications(DataplaneSettings& settings) {
+  if (!settings.http) {
+    return;
+  }
+  std::vector<std::uint16_t> mtus;
+  for (const PortPlan& port : settings.ports) {
+    mtus.push_back(port.mtu);
+  }
+  for (std::size_t worker = 0; worker < worker_count_; ++worker) {
+    Http http;
+    http.log = std::make_unique<AccessRing>(settings.http->log_bytes);
+    http.application = std::make_unique<HttpApplication>(proxy_setup(*settings.http), mtus, *http.log);
+    settings.tcp->applications.push_back(http.application.get());
+    http_.push_back(std::move(http));
+  }
+}
+
 void Dataplane::make_workers(const DataplaneSettings& settings) {
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     per_worker_.push_back(std::make_unique<PerWorker>(settings.flows_v4, settings.flows_v6));
@@ -187,6 +221,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   }
   report_.flow_table_bytes = worker_count_ * (l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
                                               l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6));
+  report_.connection_bytes = settings.tcp ? worker_count_ * table_bytes(*settings.tcp) : 0;
   std::size_t backends = 1;
   for (const auto& listener : current_->listeners) {
     for (const service::Server& server : listener ? listener->servers : std::vector<service::Server>{}) {
@@ -264,6 +299,10 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   balancer.own_addresses = setup.own_addresses;
   balancer.local_addresses = settings.local_addresses;
   balancer.local_ports = settings.local_ports;
+  if (settings.http) {
+    balancer.local_ports = halves_of(settings.local_ports).layer4;
+    balancer.terminated_ports = halves_of(settings.local_ports).layer7;
+  }
   for (const auto& table : persistence_) {
     balancer.persistence.push_back(table.get());
   }
@@ -454,6 +493,14 @@ std::uint64_t Dataplane::served(service::BackendId backend) const {
   std::uint64_t sum = active(backend);
   for (const auto& worker : per_worker_) {
     sum += worker->backends[backend.value].client_closed.get();
+  }
+  return sum;
+}
+
+std::uint64_t Dataplane::terminated(service::ListenerId listener) const {
+  std::uint64_t sum = 0;
+  for (const auto& worker : per_worker_) {
+    sum += worker->listeners[listener.value].terminated.get();
   }
   return sum;
 }

@@ -23,6 +23,8 @@
 #include "dataplane/nic/port.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/worker/bandwidth_divider.h"
+#include "dataplane/worker/http_application.h"
+#include "dataplane/worker/http_plan.h"
 #include "dataplane/worker/permit_ledger.h"
 #include "dataplane/worker/tcp_plan.h"
 #include "dataplane/worker/worker.h"
@@ -61,7 +63,8 @@ struct DataplaneSettings {
   std::vector<PortPlan> ports;
   std::vector<service::Address> local_addresses;
   l4::PortRange local_ports;
-  std::optional<TcpPlan> tcp;               // none: no TCP ends here
+  std::optional<HttpPlan> http;             // none: no HTTP listeners
+  std::optional<TcpPlan> tcp;               // of tests' services; not together with `http`
   std::size_t persistent_clients = 65'536;  // per worker
   std::size_t limited_sources = 131'072;    // per worker; 4 MiB, once a listener has limits per source
   std::string run_folder{nic::runtime_folder};
@@ -72,6 +75,7 @@ struct DataplaneReport {
   bool hugepages = false;
   std::uint64_t flow_table_bytes = 0;     // all workers
   std::uint64_t packet_buffer_bytes = 0;  // all workers
+  std::uint64_t connection_bytes = 0;     // all workers: tables of TCP that ends here, its buffers apart
   std::vector<nic::PortReport> ports;
 };
 
@@ -100,6 +104,10 @@ class Dataplane {
   [[nodiscard]] std::size_t refused_memberships() const { return refused_memberships_; }
   // Of a port's exception interface; nothing when it has none.
   [[nodiscard]] std::optional<nic::ExceptionCounters> exception_counters(std::size_t port) const;
+
+  // Ends the workers, and closes the ports: the end of it all, and the destructor's first step. What workers have told
+  // (access_ring()) is still there; nothing else may be asked.
+  void stop();
 
   // Makes room for ids up to these, on every worker. Before a snapshot with such ids is published.
   void commit(std::size_t listeners, std::size_t backends);
@@ -144,6 +152,16 @@ class Dataplane {
 
   [[nodiscard]] const l4::ListenerCounters& listener(std::size_t worker, service::ListenerId listener) const;
 
+  // Connections of clients that end here, of a listener over all workers, as of now: an HTTP listener that was removed
+  // is in Snapshot::terminated as long as there are some.
+  [[nodiscard]] std::uint64_t terminated(service::ListenerId listener) const;
+  // Null: there are no HTTP listeners. Any thread.
+  [[nodiscard]] const http::ProxyCounters* http_counters(std::size_t worker) const {
+    return http_.empty() ? nullptr : &http_[worker].application->counters();
+  }
+  // What a worker tells of requests; for one consumer. With `http` alone.
+  [[nodiscard]] AccessRing& access_ring(std::size_t worker) { return *http_[worker].log; }
+
   // Posts a command to a worker. False: its mailbox is full. The command must live until it is done.
   [[nodiscard]] bool post(std::size_t worker, FlowCommand& command);
 
@@ -152,13 +170,13 @@ class Dataplane {
   Dataplane(const DataplaneSettings& settings, nic::Eal eal);
   nic::Result<void> open_ports(const DataplaneSettings& settings);
   nic::Result<void> open_exceptions(const DataplaneSettings& settings);
+  void make_applications(DataplaneSettings& settings);
   void make_rings();
   void make_workers(const DataplaneSettings& settings);
   [[nodiscard]] PortLink link_of(std::size_t worker, std::size_t place) const;
   [[nodiscard]] WorkerSetup setup_of(std::size_t worker, const DataplaneSettings& settings);
   nic::Result<void> launch();
   void join_groups();
-  void stop();
   void set_limits();
 
   nic::Eal eal_;
@@ -172,6 +190,11 @@ class Dataplane {
   std::vector<nic::DeviceLock> locks_;
   std::vector<nic::WorkerPools> pools_;
   std::vector<TcpPools> tcp_pools_;  // by worker, if TCP ends in them
+  struct Http {
+    std::unique_ptr<AccessRing> log;
+    std::unique_ptr<HttpApplication> application;
+  };
+  std::vector<Http> http_;  // the same, if there may be HTTP listeners
   std::optional<nic::MbufPool> exception_pool_;
   struct Link {
     std::string name;

@@ -36,6 +36,7 @@ nic::Result<void> Dataplane::open_ports(const DataplaneSettings& settings) {
         return tl::unexpected(tcp_pools.error());
       }
       tcp_pools_.push_back(std::move(*tcp_pools));
+      report_.packet_buffer_bytes += buffer_bytes(*settings.tcp);
     }
   }
   for (const PortPlan& plan : settings.ports) {

@@ -152,6 +152,9 @@ void Worker::decide_first(rte_mbuf* packet, const packet::PacketView& fragment, 
       table.decide(datagram, FragmentWay::unclaimed, now_ns_);
       act(packet, view, verdict);
       break;
+    case Verdict::Kind::terminated:  // TCP that ends here is not put together
+      verdict = Verdict::dropped(DropReason::fragment_first_dropped);
+      [[fallthrough]];
     case Verdict::Kind::drop:
     case Verdict::Kind::too_big:
     case Verdict::Kind::consumed:

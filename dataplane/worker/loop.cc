@@ -62,7 +62,9 @@ Worker::Worker(WorkerSetup setup)
   if (setup.tcp) {
     setup.tcp->key = hash_key_;
     setup.tcp->worker = id_;
+    setup.tcp->balancer = &balancer_;
     tcp_ = std::make_unique<TcpHost>(*setup.tcp, *this, now_ns_);
+    tcp_->configure(*snapshot_);
   }
 }
 
@@ -165,6 +167,9 @@ void Worker::adopt_snapshot() {
   announced_for_ = published->vips.get();
   snapshot_ = published;
   balancer_.set_snapshot(published);
+  if (tcp_ != nullptr) {
+    tcp_->configure(*published);
+  }
   if (new_vips) {
     announced_ = 0;
   }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/stack.h"
 
 namespace steelyard::worker {
@@ -17,6 +18,12 @@ class TcpApplication {
   virtual void attach(TcpHost& host) = 0;
   // Control thread, once, when the worker has stopped and the stack is gone: every buffer is to be given back now.
   virtual void detach() = 0;
+
+  // The worker has adopted a configuration, valid until the next call. Before its first packet, and with each new one
+  // before the packets that are decided by it; bounded work, however large it is.
+  virtual void configure(const service::Snapshot& /*snapshot*/) {}
+  // A SYN for a listener of that configuration (`http`, running) is about to be given to the stack.
+  virtual void expect_client(const service::Listener& /*listener*/) {}
 
   // As tcp::StackOutput: called from within the stack, so note it and act in turn().
   virtual void accepted(tcp::ConnectionId connection, tcp::ListenerIndex listener) = 0;

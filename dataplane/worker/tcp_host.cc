@@ -42,7 +42,9 @@ std::span<const std::uint8_t> bytes_of(const tcp::Slice& slice) {
 TcpHost::TcpHost(const TcpHostSetup& setup, TcpHostOutput& output, std::uint64_t now_ns)
     : output_(output),
       application_(*setup.application),
+      balancer_(setup.balancer),
       addresses_(setup.addresses),
+      all_ports_(setup.all_ports),
       key_(setup.key),
       port_range_(setup.local_ports),
       worker_(setup.worker),
@@ -55,7 +57,8 @@ TcpHost::TcpHost(const TcpHostSetup& setup, TcpHostOutput& output, std::uint64_t
       memory_(setup.queue_nodes, operations, &pages_),
       stack_(std::in_place, setup.limits, setup.secrets, memory_, static_cast<tcp::StackOutput&>(*this),
              time_of(now_ns), &pages_),
-      port_of_(setup.limits.connections) {
+      port_of_(setup.limits.connections),
+      now_ns_(now_ns) {
   // Worker w has the ports that leave w over.
   const std::uint32_t ahead = (worker_.value + workers_ - port_range_.first % workers_) % workers_;
   for (std::size_t address = 0; address < addresses_.all().size(); ++address) {
@@ -76,12 +79,23 @@ service::WorkerId TcpHost::owner_of(const tcp::Endpoints& endpoints) const {
   if (workers_ == 1) {
     return worker_;
   }
-  const std::uint16_t local_port = endpoints.local_port;
-  if (local_port >= port_range_.first && local_port <= port_range_.last) {
-    return {static_cast<std::uint16_t>(local_port % workers_)};
+  if (is_local_port(endpoints.local_port) && addresses_.contains(service::Address::from_v6(endpoints.local.bytes()))) {
+    return {static_cast<std::uint16_t>(endpoints.local_port % workers_)};
   }
-  const std::uint64_t hash = packet::hash(key_, endpoints.remote, endpoints.remote_port);
+  const std::uint16_t port = __builtin_bswap16(endpoints.remote_port);
+  const std::uint64_t hash = endpoints.ipv4() ? packet::hash(key_, tcp::ipv4_of(endpoints.remote), port)
+                                              : packet::hash(key_, endpoints.remote, port);
   return {static_cast<std::uint16_t>(packet::reduce(hash, workers_))};
+}
+
+void TcpHost::configure(const service::Snapshot& snapshot) {
+  terminated_ = snapshot.terminated.get();
+  application_.configure(snapshot);
+}
+
+std::optional<std::uint16_t> TcpHost::mtu_towards(const service::Address& destination) const {
+  const auto hop = output_.hop_to(destination);
+  return hop ? std::optional(output_.link_of(*hop).mtu) : std::nullopt;
 }
 
 void TcpHost::release(const tcp::Slice& slice) {
@@ -195,11 +209,11 @@ std::optional<TcpHost::QuotedSegment> TcpHost::read_quote(const packet::PacketVi
   } else {
     quoted.endpoints = {.remote = tcp::mapped(tuple.destination), .local = tcp::mapped(tuple.source)};
   }
-  if (!is_ours(service::Address::from_v6(quoted.endpoints.local.bytes()))) {
-    return std::nullopt;
-  }
   quoted.endpoints.remote_port = __builtin_bswap16(tuple.destination_port);
   quoted.endpoints.local_port = __builtin_bswap16(tuple.source_port);
+  if (!is_ours(service::Address::from_v6(quoted.endpoints.local.bytes()), quoted.endpoints.local_port)) {
+    return std::nullopt;
+  }
   quoted.sequence = {__builtin_bswap32(packet::load<std::uint32_t>(quote->l4 + 4))};
   return quoted;
 }
@@ -215,6 +229,7 @@ void TcpHost::receive_error(const QuotedSegment& quoted, const packet::PacketVie
 
 std::size_t TcpHost::turn(std::uint64_t now_ns) {
   const tcp::Time now = time_of(now_ns);
+  now_ns_ = now_ns;
   if (now_ns >= next_timer_ns_) {
     next_timer_ns_ = now_ns + timer_step_ns;
     look_at_buffers(now);
@@ -278,7 +293,8 @@ void TcpHost::copy_together(tcp::SliceQueue& queue) {
 tcp::ConnectionId TcpHost::connect(const service::Address& local, const service::Address& remote, std::uint16_t port,
                                    const tcp::Settings& settings, tcp::Time now) {
   const auto address = static_cast<std::size_t>(std::ranges::find(addresses_.all(), local) - addresses_.all().begin());
-  if (address == addresses_.all().size() || local.is_v4() != remote.is_v4()) {
+  if (address == addresses_.all().size() || local.is_v4() != remote.is_v4() ||
+      stack_->connections() == port_of_.size()) {
     return {};
   }
   for (int attempt = 0; attempt < port_attempts; ++attempt) {

@@ -14,6 +14,7 @@
 
 #include <rte_mbuf.h>
 
+#include "dataplane/l4/balancer.h"
 #include "dataplane/l4/local_ports.h"
 #include "dataplane/neighbor/neighbor_table.h"
 #include "dataplane/nic/pools.h"
@@ -22,6 +23,7 @@
 #include "dataplane/service/counter.h"
 #include "dataplane/service/ids.h"
 #include "dataplane/service/listener_index.h"
+#include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/local_ports.h"
 #include "dataplane/tcp/slice_queue.h"
 #include "dataplane/tcp/stack.h"
@@ -39,6 +41,7 @@ class TcpHostOutput {
   struct Link {
     bool takes_chains = true;        // packets of several buffers
     bool computes_checksum = false;  // of TCP
+    std::uint16_t mtu = 1'500;
   };
   [[nodiscard]] virtual Link link_of(neighbor::HopIndex hop) const = 0;
   // Sends a packet that is complete from its IP header on, with room for the Ethernet header in front.
@@ -50,7 +53,8 @@ struct TcpHostSetup {
   tcp::StackSecrets secrets;
   packet::HashKey key;                        // by which all workers know whose a client is
   std::size_t queue_nodes = 65'536;           // slices in all queues (tcp/memory.h)
-  std::vector<service::Address> addresses;    // whose TCP ends here
+  std::vector<service::Address> addresses;    // whose TCP ends here, and from which connections are opened
+  bool all_ports = true;                      // of the addresses; false: what comes to `local_ports` alone
   l4::PortRange local_ports{32'768, 65'535};  // of connections that we open
   service::WorkerId worker;
   std::uint32_t workers = 1;
@@ -60,6 +64,7 @@ struct TcpHostSetup {
   nic::MbufPool* clones = nullptr;   // buffers without room of their own
   nic::MbufPool* payload = nullptr;  // for what the application makes itself
   TcpApplication* application = nullptr;
+  l4::Balancer* balancer = nullptr;  // the worker's, for applications that share servers and limits with layer 4
 };
 
 // Written by the worker, read by any thread.
@@ -80,17 +85,28 @@ class TcpHost final : private tcp::StackOutput {
   TcpHost& operator=(const TcpHost&) = delete;
   ~TcpHost();
 
-  // Does TCP for this address end here?
+  // Takes over what of a configuration says where TCP ends here, and tells the application.
+  void configure(const service::Snapshot& snapshot);
+  // Is it an address that connections can be opened from?
   [[nodiscard]] bool is_ours(const service::Address& address) const { return addresses_.contains(address); }
-  // The worker that a connection belongs to: by the local port of those that we open, else by the client.
+  // Does TCP for this address and port (host order) end here?
+  [[nodiscard]] bool is_ours(const service::Address& address, std::uint16_t port) const {
+    return ((all_ports_ || is_local_port(port)) && addresses_.contains(address)) ||
+           (terminated_ != nullptr && terminated_->contains({address, port, service::Protocol::tcp}));
+  }
+  // A SYN comes for this listener: what adopting a configuration has not come to yet is done for it.
+  void expect_client(const service::Listener& listener) { application_.expect_client(listener); }
+  // The worker that a connection belongs to: by the local port of those that we open, else by the client, as with
+  // layer 4 (l4::Balancer::owner_of).
   [[nodiscard]] service::WorkerId owner_of(const tcp::Endpoints& endpoints) const;
   // These packets, at most a burst of 32, will be handed over next: their connections are asked for, so that the misses
   // of the cache overlap. Others than TCP packets of kind l4 that is_ours() may be among them.
   void expect(std::span<const packet::PacketView* const> burst) const;
-  // Must this packet, a TCP one that is_ours(), give way because the worker cannot keep up? Asked before all else.
-  [[nodiscard]] bool must_give_way(const packet::PacketView& view) {
-    return (view.l4[13] & (tcp::flag::syn | tcp::flag::ack)) == tcp::flag::syn && !stack_->admits_syn();
+  [[nodiscard]] static bool is_first(const packet::PacketView& view) {
+    return (view.tcp_flags & (tcp::flag::syn | tcp::flag::ack)) == tcp::flag::syn;
   }
+  // Must this packet, a TCP one that is_ours(), give way because the worker cannot keep up? Asked before all else.
+  [[nodiscard]] bool must_give_way(const packet::PacketView& view) { return is_first(view) && !stack_->admits_syn(); }
   // A TCP packet that is_ours(), of kind l4; takes it. False: the checksum is wrong, and the packet is the caller's.
   [[nodiscard]] bool receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns);
   // The segment of ours that an ICMP error is about, as the error quotes it; nothing: no TCP that ends here.
@@ -116,6 +132,12 @@ class TcpHost final : private tcp::StackOutput {
       copy_together(queue);
     }
   }
+  // Null in tests that have none.
+  [[nodiscard]] l4::Balancer* balancer() const { return balancer_; }
+  // Of the link that packets to an address go over; nothing without a route.
+  [[nodiscard]] std::optional<std::uint16_t> mtu_towards(const service::Address& destination) const;
+  // Of this turn; before the first one: of the host's making.
+  [[nodiscard]] tcp::Time now() const { return time_of(now_ns_); }
   [[nodiscard]] std::span<const service::Address> addresses() const { return addresses_.all(); }
   [[nodiscard]] std::size_t queue_nodes_used() const { return memory_.used(); }
   [[nodiscard]] const tcp::Pressure& pressure() const { return memory_.pressure(); }
@@ -141,6 +163,9 @@ class TcpHost final : private tcp::StackOutput {
   }
 
  private:
+  [[nodiscard]] bool is_local_port(std::uint16_t port) const {
+    return port >= port_range_.first && port <= port_range_.last;
+  }
   static rte_mbuf* packet_of(tcp::Buffer* buffer) { return reinterpret_cast<rte_mbuf*>(buffer); }
 
   void transmit(const tcp::Endpoints& endpoints, const tcp::Outgoing& segment) override;
@@ -165,7 +190,10 @@ class TcpHost final : private tcp::StackOutput {
 
   TcpHostOutput& output_;
   TcpApplication& application_;
+  l4::Balancer* balancer_;
   service::AddressSet addresses_;
+  bool all_ports_;
+  const service::EndpointSet* terminated_ = nullptr;  // the snapshot's
   packet::HashKey key_;
   l4::PortRange port_range_;
   service::WorkerId worker_;
@@ -186,6 +214,7 @@ class TcpHost final : private tcp::StackOutput {
     std::uint16_t port = 0;  // 0: the connection has none of ours
   };
   std::vector<Port> port_of_;  // by the index of a connection
+  std::uint64_t now_ns_;
   std::uint64_t next_timer_ns_ = 0;
   TcpHostCounters counters_;
 };

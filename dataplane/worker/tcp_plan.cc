@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <rte_memory.h>
 
 #include "dataplane/worker/secrets.h"
 
@@ -32,12 +33,21 @@ std::size_t buffer_bytes(const TcpPlan& plan) {
   return clone_buffers * overhead + plan.payload_buffers * (overhead + nic::smallest_frame_room + RTE_PKTMBUF_HEADROOM);
 }
 
+std::size_t buffer_bytes_in_small_pages(const TcpPlan& plan) {
+  return clone_buffers * overhead + plan.payload_buffers * std::size_t{RTE_PGSIZE_4K};
+}
+
+std::size_t table_bytes(const TcpPlan& plan) {
+  return tcp::Stack::memory_needed(plan.limits) + plan.queue_nodes * sizeof(tcp::Node);
+}
+
 TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::WorkerPools& own, std::size_t worker) {
   TcpHostSetup setup;
   setup.limits = plan.limits;
   fill_randomly(setup.secrets);
   setup.queue_nodes = plan.queue_nodes;
   setup.addresses = plan.addresses;
+  setup.all_ports = plan.all_ports;
   setup.local_ports = plan.local_ports;
   setup.workers = static_cast<std::uint32_t>(plan.applications.size());
   setup.received = &own.receive;

@@ -11,6 +11,7 @@ namespace steelyard::worker {
 
 struct TcpPlan {
   std::vector<service::Address> addresses;    // whose TCP it is; VIPs of the snapshot, so that they are answered for
+  bool all_ports = true;                      // of the addresses; false: of the local ports alone
   std::vector<TcpApplication*> applications;  // one a worker; they outlive the data plane
   tcp::StackLimits limits;                    // per worker
   std::size_t queue_nodes = 65'536;           // per worker: slices in all queues
@@ -29,6 +30,11 @@ struct TcpPools {
 
 // Bytes of packet buffers that the plan adds to a worker.
 [[nodiscard]] std::size_t buffer_bytes(const TcpPlan& plan);
+// The same without hugepages, where each buffer takes a page.
+[[nodiscard]] std::size_t buffer_bytes_in_small_pages(const TcpPlan& plan);
+
+// Bytes of tables that the plan adds to a worker.
+[[nodiscard]] std::size_t table_bytes(const TcpPlan& plan);
 
 // The host of a worker, whose other pools are `own`.
 [[nodiscard]] TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::WorkerPools& own, std::size_t worker);

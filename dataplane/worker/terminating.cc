@@ -17,7 +17,9 @@ void Worker::expect_terminated(std::span<const Pending> burst) const {
   std::size_t count = 0;
   for (const Pending& pending : burst) {
     const packet::PacketView& view = pending.view;
-    if (view.kind == packet::PacketKind::l4 && is_terminated(view, destination_of(view))) {
+    // Packets of flows are layer 4's, and cost no look at what ends here.
+    if (view.kind == packet::PacketKind::l4 && pending.candidate == l4::Balancer::no_candidate &&
+        is_terminated(view, destination_of(view))) {
       views[count++] = &view;
     }
   }
@@ -27,18 +29,49 @@ void Worker::expect_terminated(std::span<const Pending> burst) const {
   }
 }
 
-void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link) {
+// `listener`: of the client side, when layer 4 has found one.
+void Worker::handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link,
+                               service::ListenerId listener) {
+  if (tcp_ == nullptr) {
+    return drop(packet, packet::DropReason::unmatched);
+  }
   if (const service::WorkerId owner = tcp_->owner_of(tcp::endpoints_of(view)); owner != id_) {
     note_of(packet).port = link;
     return hand_off(packet, owner, PacketNote::Purpose::yours);
   }
+  take_terminated(packet, view, listener);
+}
+
+void Worker::take_terminated(rte_mbuf* packet, const packet::PacketView& view, service::ListenerId listener) {
   if (tcp_->must_give_way(view)) {
     return drop(packet, packet::DropReason::worker_overloaded);
+  }
+  if (TcpHost::is_first(view)) {
+    if (const auto refused = refuse_client(view, listener)) {
+      return drop(packet, *refused);
+    }
   }
   if (!tcp_->receive(packet, view, now_ns_)) {
     return drop(packet, packet::DropReason::l4_checksum_bad);
   }
   packets_.consumed.add();
+}
+
+// A SYN that ends here, before anything is spent on it.
+std::optional<packet::DropReason> Worker::refuse_client(const packet::PacketView& view, service::ListenerId id) {
+  const service::Listener* listener = snapshot_->find(id);
+  if (listener == nullptr) {
+    return std::nullopt;
+  }
+  if ((listener->limits_clients() || !listener->running) && !tcp_->stack().is_new(tcp::endpoints_of(view))) {
+    return std::nullopt;  // repeated: it has been let in, and counted
+  }
+  const auto refused = view.is_v6 ? balancer_.refuse_client<packet::Ipv6>(view, *listener)
+                                  : balancer_.refuse_client<packet::Ipv4>(view, *listener);
+  if (!refused) {
+    tcp_->expect_client(*listener);
+  }
+  return refused;
 }
 
 bool Worker::take_terminated_error(rte_mbuf* packet, const packet::PacketView& error, std::uint16_t link) {
@@ -65,7 +98,9 @@ TcpHostOutput::Link Worker::link_of(neighbor::HopIndex hop) const {
   const PortLink& link = links_[neighbors_[hop].port];
   const nic::PortReport& report = link.port->report();
   // The place of the headers that a checksum needs is another one behind a tag.
-  return {.takes_chains = report.multi_segment_tx, .computes_checksum = report.tx_checksum.tcp && link.vlan == 0};
+  return {.takes_chains = report.multi_segment_tx,
+          .computes_checksum = report.tx_checksum.tcp && link.vlan == 0,
+          .mtu = link.mtu};
 }
 
 void Worker::send_segment(rte_mbuf* packet, neighbor::HopIndex hop) {

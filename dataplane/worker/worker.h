@@ -231,12 +231,16 @@ class Worker final : public l4::BalancerOutput,
   [[nodiscard]] bool is_own(const service::Address& address) const;
 
   // terminating.cc
-  void handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link);
+  void handle_terminated(rte_mbuf* packet, const packet::PacketView& view, std::uint16_t link,
+                         service::ListenerId listener);
+  // One of ours.
+  void take_terminated(rte_mbuf* packet, const packet::PacketView& view, service::ListenerId listener);
+  [[nodiscard]] std::optional<packet::DropReason> refuse_client(const packet::PacketView& view, service::ListenerId id);
   // An ICMP error that is no flow's. False: nor is it about TCP that ends here, and the packet is the caller's.
   [[nodiscard]] bool take_terminated_error(rte_mbuf* packet, const packet::PacketView& error, std::uint16_t link);
   [[nodiscard]] bool is_terminated(const packet::PacketView& view, const service::Address& destination) const {
     return tcp_ != nullptr && view.kind == packet::PacketKind::l4 && view.protocol == packet::protocol_tcp &&
-           tcp_->is_ours(destination);
+           tcp_->is_ours(destination, __builtin_bswap16(packet::load<std::uint16_t>(view.l4 + 2)));
   }
 
   void expect_terminated(std::span<const Pending> burst) const;  // terminating.cc

@@ -1,4 +1,4 @@
-"""The show behind deploy/demo.sh: clients, Steelyard and servers in network namespaces, six steps, a summary.
+"""The show behind deploy/demo.sh: clients, Steelyard and servers in network namespaces, step by step, and a summary.
 
 Built of the same bricks as the system tests (tests/system/harness). It touches nothing of the machine but namespaces and a
 temporary folder whose names carry `sy-demo` and this process's id; both are removed at the end, also after Ctrl-C.
@@ -14,9 +14,10 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/system"))
+sys.path[:0] = [str(ROOT / "tests/system"), str(ROOT / "deploy/demo")]
 
-from harness import config, shell  # noqa: E402  (the path above comes first)
+import http_steps  # noqa: E402  (the paths above come first)
+from harness import config, shell  # noqa: E402
 from harness.clients import Client  # noqa: E402
 from harness.net import Net  # noqa: E402
 from harness.plan import FAMILIES, endpoint  # noqa: E402
@@ -33,16 +34,18 @@ PAGES, STICKY, ECHO = 80, 81, 5300
 
 
 def document():
-    """Three listeners on one address: pages by weight, pages with persistence, UDP echo."""
+    """Five listeners on one address: pages by weight, pages with persistence, UDP echo, and two of layer 7."""
     listeners = [
         config.listener(PAGES, group="pages", scheduler="wrr"),
         config.listener(STICKY, group="sticky", scheduler="wrr", persistence_timeout=300),
         config.listener(ECHO, "udp", group="echo"),
+        *http_steps.listeners(),
     ]
     groups = [
         config.group("pages", FAMILY, PAGES, WEIGHTS),
         config.group("sticky", FAMILY, STICKY, WEIGHTS),
         config.group("echo", FAMILY, ECHO, (100, 100, 100)),
+        *http_steps.groups(),
     ]
     return config.base(
         load_balancers=[config.load_balancer("demo", VIP, *listeners)], server_groups=groups, memory={"hugepages": "auto"}
@@ -58,6 +61,7 @@ class Demo:
         self.notes = []
         self.nginx = [Nginx(self.net, index, ports=(PAGES, STICKY)) for index in range(len(NAMES))]
         self.echo = [EchoServer(self.net, index, udp=[ECHO]) for index in range(len(NAMES))]
+        self.http = http_steps.HttpSteps(self)
         self.steelyard = Steelyard(self.net, document())
         self.steelyard.start()
 
@@ -147,6 +151,7 @@ class Demo:
             (f"UDP echo on port {ECHO}", self.udp),
             ("a server dies and comes back", self.ejection),
             ("a server is drained for maintenance", self.drain),
+            *self.http.steps(),
             ("accounting", self.accounting),
         ):
             print(f"\n==> {title}", flush=True)
@@ -169,6 +174,7 @@ class Demo:
         print(
             f"\nLeft running. Try:\n"
             f"  ip netns exec {self.net.client.name} curl http://{VIP}/\n"
+            f"  ip netns exec {self.net.client.name} curl -i http://{VIP}:{http_steps.SHOP}/\n"
             f"  {binary()} status --socket {self.steelyard.socket}\n"
             f"  {binary()} stats --socket {self.steelyard.socket}\n"
             f"  {binary()} server weight pages {endpoint(FAMILY.server(0), PAGES)} 10 --socket {self.steelyard.socket}\n"

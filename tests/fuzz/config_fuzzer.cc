@@ -35,8 +35,11 @@ void check_resolution(const Config& config) {
   for (const LoadBalancer& balancer : config.load_balancers) {
     for (const Listener& listener : balancer.listeners) {
       require(listener.health_check.timeout >= listener.health_check.interval);
+      require(!listener.http || (listener.protocol == Protocol::tcp && listener.mode == Mode::fullnat));
       for (const Server& server : servers_of(config, balancer, listener)) {
-        require(server.port != 0 && server.weight <= 100 && server.address.is_v4() == balancer.address.is_v4());
+        const bool any_family = listener.mode == Mode::tunnel || listener.http;
+        require(server.port != 0 && server.weight <= 100 &&
+                (any_family || server.address.is_v4() == balancer.address.is_v4()));
       }
     }
   }

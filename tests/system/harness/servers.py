@@ -47,6 +47,32 @@ class EchoServer:
         self.process.kill()
 
 
+class Web:
+    """helpers/web.py on one server: an HTTP/1.1 server that says what it was asked."""
+
+    def __init__(self, net, index, port=80):
+        self.net, self.index, self.port, self.name = net, index, port, NAMES[index]
+        self.process = None
+        self.start()
+
+    def start(self):
+        argv = [PYTHON, HELPERS / "web.py", self.name]
+        for family in FAMILIES.values():
+            argv += [family.server(self.index), str(self.port)]
+        self.process = self.net.servers[self.index].spawn(argv, self.net.dir / f"web-{self.name}.log", pipes=True)
+        if self.process.popen.stdout.readline().strip() != "ready":
+            raise AssertionError(f"web server {self.name} did not start: {self.process.log_tail()}")
+
+    def report(self):
+        """{"requests": n, "connections": n} since the start."""
+        self.process.popen.stdin.write("report\n")
+        self.process.popen.stdin.flush()
+        return json.loads(self.process.popen.stdout.readline())
+
+    def kill(self):
+        self.process.kill()
+
+
 class Nginx:
     """nginx on one server (with `proxied` it expects PROXY headers, and logs whose they are), answering its own name on `/`, files below `root` on `/files/`, slowly on `/slow/`."""
 

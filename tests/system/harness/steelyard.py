@@ -57,6 +57,7 @@ class Steelyard:
 
     def write(self, document):
         """Replaces the configuration file, as an editor does; text is written as it is."""
+        self.document = document
         text = document if isinstance(document, str) else configuration.to_yaml(document)
         fresh = self.path.with_suffix(".new")
         fresh.write_text(text)
@@ -66,7 +67,7 @@ class Steelyard:
     def launch(self, outlive=False):
         """Starts the process without waiting for anything."""
         self._starts += 1
-        argv = [binary(), "run", "-c", self.path, "--socket", self.socket, "--run-dir", self.run_dir]
+        argv = [binary(), "run", "-c", self.path, "--socket", self.socket, "--run-dir", self.run_dir, "--state-dir", self.run_dir]
         self.log = self.net.dir / f"{self.name}.{self._starts}.log"
         self.process = self.net.lb.spawn(argv, self.log, outlive=outlive)
         return self
@@ -142,6 +143,16 @@ class Steelyard:
     def stop(self):
         """SIGTERM; the exit code."""
         return self.process.stop(timeout=20)
+
+    def restart(self):
+        """An orderly end and a new process."""
+        self.stop()
+        return self.start()
+
+    def resident(self):
+        """Bytes of memory that the process has in use."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
     def kill(self):
         self.process.kill()

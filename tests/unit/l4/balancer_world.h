@@ -58,6 +58,8 @@ using std::chrono_literals::operator""ms;
       return "too big for " + std::to_string(verdict.mtu);
     case Verdict::Kind::consumed:
       return "consumed";
+    case Verdict::Kind::terminated:
+      return "terminated, of listener " + std::to_string(verdict.listener.value);
     case Verdict::Kind::unclaimed:
       break;
   }

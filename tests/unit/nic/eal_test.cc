@@ -59,6 +59,12 @@ TEST(EalArguments, DoWithoutHugepagesWhenToldSo) {
   EXPECT_THAT(words({.hugepages = Hugepages::off}), Contains("--no-huge"));
 }
 
+TEST(EalArguments, TakeMoreMemoryWhereEachBufferTakesASmallPage) {
+  const EalSettings settings{.hugepages = Hugepages::off, .memory_mib = 512, .memory_in_small_pages_mib = 800};
+  EXPECT_THAT(words(settings), Contains("-m 800"));
+  EXPECT_THAT(words({.memory_mib = 512, .memory_in_small_pages_mib = 800}), Contains("-m 512"));
+}
+
 TEST(EalArguments, KeepFilesUnderThePrefixWhenMemoryIsToBeShared) {
   const auto found = words({.in_memory = false, .file_prefix = "bench"});
   EXPECT_THAT(found, Contains("--file-prefix=bench"));

@@ -77,18 +77,21 @@ Frame untagged(const Frame& frame) {
   return without;
 }
 
-Stand::PerWorker::PerWorker(std::size_t place, std::uint32_t buffers)
-    : generate(make_pool("generate_" + std::to_string(place), buffers)),
+Stand::PerWorker::PerWorker(std::size_t place, const StandPlan& plan)
+    : generate(make_pool("generate_" + std::to_string(place), plan.generated_buffers)),
       mailbox("mailbox_" + std::to_string(place), 8),
       memory_v4(zeroed(l4::FlowTable<packet::Ipv4>::memory_needed(flows))),
       memory_v6(zeroed(l4::FlowTable<packet::Ipv6>::memory_needed(flows))),
+      listeners(plan.ids),
+      schedulers(plan.ids),
       persistence(1'024, {{1, 2, 3, 4}}) {
   backends.commit(64);
   tunnels.commit(64);
   active.commit(64);
   others.commit(64);
-  schedulers.commit(64);
-  listeners.commit(64);
+  schedulers.commit(plan.ids);
+  listeners.commit(plan.ids);
+  sources.commit();
 }
 
 Stand::Stand(const StandPlan& plan) : plan_(plan), received_(make_pool("received", plan.received_buffers)) {
@@ -97,7 +100,7 @@ Stand::Stand(const StandPlan& plan) : plan_(plan), received_(make_pool("received
     ports_.push_back(std::make_unique<FakePort>("net_null" + std::to_string(link), received_, plan_.queues));
   }
   for (std::size_t place = 0; place < plan.workers; ++place) {
-    per_worker_.push_back(std::make_unique<PerWorker>(place, plan.generated_buffers));
+    per_worker_.push_back(std::make_unique<PerWorker>(place, plan));
   }
   make_rings();
   auto snapshot = make_snapshot(plan.workers);
@@ -168,7 +171,18 @@ worker::TcpHostSetup Stand::make_tcp(std::uint16_t place) {
   setup.headers = &own.generate;
   setup.clones = &*own.clones;
   setup.payload = &*own.payload;
-  setup.application = plan_.applications.at(place);
+  if (plan_.http) {
+    setup.addresses = {model_address(Scene<packet::Ipv4>::local), model_address(Scene<packet::Ipv6>::local)};
+    setup.all_ports = false;
+    setup.local_ports = {3'000, 3'999};
+    setup.limits.listeners = plan_.ids;
+    constexpr std::array<std::uint16_t, links> mtus{1'500, 1'500};
+    own.http = std::make_unique<worker::HttpApplication>(
+        http::ProxySetup{.connections = setup.limits.connections, .exchanges = 8, .cookie_key = {}}, mtus, own.log);
+    setup.application = own.http.get();
+  } else {
+    setup.application = plan_.applications.at(place);
+  }
   return setup;
 }
 
@@ -218,7 +232,7 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   setup.taps = &published_taps_;
   setup.clock = &clock_;
   setup.fragments.held = plan_.held_fragments;
-  if (!plan_.applications.empty()) {
+  if (plan_.http || !plan_.applications.empty()) {
     setup.tcp = make_tcp(place);
   }
   l4::BalancerSetup& balancer = setup.balancer;
@@ -232,6 +246,9 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   balancer.own_addresses = setup.own_addresses;
   balancer.local_addresses = setup.local_addresses;
   balancer.local_ports = {2'000, 2'999};
+  if (plan_.http) {
+    balancer.terminated_ports = {3'000, 3'999};
+  }
   for (const auto& each : per_worker_) {
     balancer.persistence.push_back(&each->persistence);
   }
@@ -242,6 +259,7 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   balancer.active = &own.active;
   for (const auto& each : per_worker_) {
     balancer.listeners.push_back(&each->listeners);
+    balancer.sources.push_back(&each->sources);
   }
   balancer.schedulers = &own.schedulers;
   balancer.others = &own.others;
@@ -412,7 +430,11 @@ void Stand::publish_vips(const std::vector<std::string>& vips) {
   std::ranges::transform(vips, std::back_inserter(addresses), model_address);
   auto next = std::make_shared<service::Snapshot>(*snapshots_.back());
   next->vips = std::make_shared<service::AddressSet>(addresses);
-  snapshots_.push_back(next);
+  publish(next);
+}
+
+void Stand::publish(std::shared_ptr<const service::Snapshot> snapshot) {
+  snapshots_.push_back(std::move(snapshot));
   published_.store(snapshots_.back().get(), std::memory_order_release);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/worker/http_application.h"
 #include "dataplane/worker/worker.h"
 #include "tests/unit/worker/fake_port.h"
 #include "tests/unit/worker/scene.h"
@@ -29,6 +30,8 @@ struct StandPlan {
   unsigned kernel_ring_size = 256;
   std::uint32_t held_fragments = 512;
   std::vector<worker::TcpApplication*> applications{};  // one a worker: TCP to the VIPs that is no listener's is theirs
+  bool http = false;                                    // HTTP listeners may be configured
+  std::size_t ids = 64;                                 // of listeners
   std::uint16_t lan_vlan = 0;                           // the lan is a VLAN of the wan port; 0: a port of its own
 };
 
@@ -84,12 +87,23 @@ class Stand {
   [[nodiscard]] nic::MbufPool& received() { return received_; }
   [[nodiscard]] worker::Mailbox& mailbox(std::size_t place = 0) { return per_worker_.at(place)->mailbox; }
 
-  // The configuration changes: other VIPs are answered for.
+  // The configuration changes; the one in force, to be changed.
+  void publish(std::shared_ptr<const service::Snapshot> snapshot);
+  [[nodiscard]] std::shared_ptr<service::Snapshot> copy_of_snapshot() const {
+    return std::make_shared<service::Snapshot>(*snapshots_.back());
+  }
+  // Other VIPs are answered for.
   void publish_vips(const std::vector<std::string>& vips);
   // An administrator watches, from the next turn on: these taps and no others.
   void watch(std::vector<std::shared_ptr<worker::Tap>> taps);
   // The health checks find every server down.
   void take_servers_down();
+
+  // With `http`.
+  [[nodiscard]] worker::HttpApplication& http(std::size_t place = 0) { return *per_worker_.at(place)->http; }
+  [[nodiscard]] const l4::ListenerCounters& listener(service::ListenerId id, std::size_t place = 0) const {
+    return per_worker_.at(place)->listeners[id.value];
+  }
 
   // A client's port such that the worker owns the connections from it; and whose client this is, for persistence.
   template <class Family>
@@ -116,7 +130,7 @@ class Stand {
   };
   using Memory = std::unique_ptr<std::byte, FreeMemory>;
   struct PerWorker {
-    PerWorker(std::size_t place, std::uint32_t buffers);
+    PerWorker(std::size_t place, const StandPlan& plan);
     nic::MbufPool generate;
     worker::Mailbox mailbox;
     Memory memory_v4;
@@ -125,11 +139,14 @@ class Stand {
     service::StableArray<l4::TunnelEnd> tunnels{64};
     service::StableArray<service::Gauge> active{64};
     service::StableArray<service::Gauge> others{64};
-    service::StableArray<l4::ListenerCounters> listeners{64};
-    service::StableArray<schedule::Scheduler> schedulers{64};
+    service::StableArray<l4::ListenerCounters> listeners;
+    service::StableArray<schedule::Scheduler> schedulers;
     l4::PersistenceTable persistence;
+    l4::SourceTable sources{64};
     std::optional<nic::MbufPool> clones;  // with applications
     std::optional<nic::MbufPool> payload;
+    worker::AccessRing log{64};
+    std::unique_ptr<worker::HttpApplication> http;
   };
 
   void make_rings();

@@ -1,6 +1,5 @@
 // TCP that ends on workers, from wire to wire: whose it is, whoever receives it, and what becomes of the rest.
 #include "dataplane/packet/build.h"
-#include "dataplane/tcp/wire.h"
 #include "tests/unit/worker/stand.h"
 #include "tests/unit/worker/tcp_echo.h"
 
@@ -49,8 +48,7 @@ class Terminating : public ::testing::Test {
   [[nodiscard]] std::vector<std::uint16_t> ports_of(std::uint16_t worker, std::uint16_t first, std::size_t count) {
     std::vector<std::uint16_t> ports;
     for (std::uint16_t client_port = first; ports.size() < count; ++client_port) {
-      const tcp::Endpoints ends = tcp::endpoints_of(segment(client_port, 0, 0, ack).parse());
-      if (packet::reduce(packet::hash(stand_.hash_key(), ends.remote, client_port), 2) == worker) {
+      if (stand_.owner(test::address<Family>(S::client), __builtin_bswap16(client_port)) == worker) {
         ports.push_back(client_port);
       }
     }

@@ -78,10 +78,12 @@ TEST(CommandLine, ReadsRun) {
   EXPECT_EQ(options.config_file, "a.yaml");
   EXPECT_EQ(options.socket_path, "/run/steelyard/steelyard.sock");
   EXPECT_EQ(options.run_folder, "/run/steelyard");
-  const auto other = parse("run --config b.yaml --socket /tmp/s --run-dir /tmp/r");
+  EXPECT_EQ(options.state_folder, "/var/lib/steelyard");
+  const auto other = parse("run --config b.yaml --socket /tmp/s --run-dir /tmp/r --state-dir /tmp/l");
   ASSERT_TRUE(other);
   EXPECT_EQ(std::get<RunCommand>(*other).options.socket_path, "/tmp/s");
   EXPECT_EQ(std::get<RunCommand>(*other).options.run_folder, "/tmp/r");
+  EXPECT_EQ(std::get<RunCommand>(*other).options.state_folder, "/tmp/l");
 }
 
 TEST(CommandLine, ReadsCheck) {

@@ -43,6 +43,17 @@ TEST(Rates, FindElementsOfListsByTheirNamesAndNotByTheirPlaces) {
   EXPECT_FALSE(rates->at("listeners").at(1).as_object().contains("connections")) << "it was not there before";
 }
 
+TEST(Rates, KeepATargetOfRulesApartFromItsListener) {
+  const auto rates =
+      rates_between(reading("1", R"("listeners":[{"load_balancer":"a","port":80,"rule":"r","connections":20},
+                                   {"load_balancer":"a","port":80,"connections":10}])"),
+                    reading("2", R"("listeners":[{"load_balancer":"a","port":80,"connections":11},
+                                   {"load_balancer":"a","port":80,"rule":"r","connections":25}])"));
+  ASSERT_TRUE(rates);
+  EXPECT_DOUBLE_EQ(rates->at("listeners").at(0).at("connections").as_double(), 1);
+  EXPECT_DOUBLE_EQ(rates->at("listeners").at(1).at("connections").as_double(), 5);
+}
+
 TEST(Rates, KeepTheBucketsOfAHistogramApart) {
   const auto rates =
       rates_between(reading("1", R"("histogram":[{"below_ns":2,"turns":100},{"below_ns":8,"turns":5}])"),

@@ -64,6 +64,19 @@ web          4     0            0  a:tcp:1, b:tcp:1, c:tcp:1 and 2 more
 )");
 }
 
+TEST(RenderStatus, ShowsHttpListenersWithTheirRulesAndRedirects) {
+  const std::string text = render_status(object(R"({"load_balancers":[{"name":"a","listeners":[
+    {"protocol":"http","port":80,"status":"running","scheduler":"wrr","group":"g","clients":1,"connections":2,"servers":[],
+     "sticky_session":{"type":"insert","cookie":"SERVERID","cookie_timeout":60}},
+    {"protocol":"http","port":80,"rule":"api,v2","status":"running","scheduler":"rr","group":"h","connections":1,
+     "servers":[],"sticky_session":{"type":"server","cookie":"JS"}},
+    {"protocol":"http","port":81,"status":"running","scheduler":"wrr","group":"","connections":0,"servers":[],
+     "redirect":{"status":302,"scheme":"https","port":443}}]}]})"));
+  EXPECT_THAT(text, HasSubstr("  http/80 running, wrr, group g, 1 client, cookie SERVERID for 60 s, 2 connections\n"));
+  EXPECT_THAT(text, HasSubstr("  http/80 rule api,v2 running, rr, group h, cookie JS of the servers, 1 connection\n"));
+  EXPECT_THAT(text, HasSubstr("  http/81 running, redirect 302 to https:443\n"));
+}
+
 std::string status_of_server(const char* server) {
   return render_status(
       object((R"({"load_balancers":[{"listeners":[{"servers":[)" + std::string(server) + "]}]}]}").c_str()));

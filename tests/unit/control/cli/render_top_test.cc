@@ -68,6 +68,18 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
+// A listener's numbers have those of its rules' targets in them.
+TEST(RenderTop, CountsTargetsOfRulesOnce) {
+  Reading read{json::parse(R"({"listeners":[
+    {"load_balancer":"web","protocol":"http","port":80,"active":7,"servers":[]},
+    {"load_balancer":"web","protocol":"http","port":80,"rule":"api","active":5,"servers":[]}]})")
+                   .as_object(),
+               std::nullopt, false};
+  const std::string text = render_top(read, {});
+  EXPECT_THAT(text, HasSubstr(" 7.0 active"));
+  EXPECT_THAT(text, HasSubstr("web:http:80 rule api"));
+}
+
 TEST(RenderTop, ShowsRatesDropsLoadListenersAndServers) {
   EXPECT_EQ(picture({}),
             R"(to servers 520 packets/s 408kbit/s   to clients 720 packets/s 8.0Mbit/s

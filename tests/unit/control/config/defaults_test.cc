@@ -38,6 +38,7 @@ TEST(ConfigDefaults, AFileWithOnePortHasEveryOtherDefault) {
   EXPECT_EQ(config.memory.flows_ipv4, 262144U);
   EXPECT_EQ(config.memory.flows_ipv6, 65536U);
   EXPECT_EQ(config.memory.packet_buffers, 16384U);
+  EXPECT_EQ(config.memory.connections, 65536U);
   EXPECT_EQ(config.local_ports, (PortRange{1024, 65535}));
   EXPECT_FALSE(config.pass_unmatched);
   EXPECT_TRUE(config.reset_unknown_tcp);

@@ -46,7 +46,7 @@ TEST(Restart, IsNeededForRoutesWhereTheKernelHasThemToo) {
 TEST(Restart, IsNeededForEveryChangedSettingByName) {
   Config wanted = running();
   wanted.workers = {4, {0, 1, 2, 3}, Idle::busy, {}};
-  wanted.memory = {Hugepages::off, 1024, 1024, 2048};
+  wanted.memory = {Hugepages::off, 1024, 1024, 2048, 0};
   wanted.ports[0].device = "net_null0";
   wanted.ports[0].addresses.push_back({*Prefix::parse("10.0.0.1/24"), {}});
   wanted.ports[1].mtu = 1400;
@@ -54,12 +54,13 @@ TEST(Restart, IsNeededForEveryChangedSettingByName) {
   wanted.local_addresses.push_back({});
   wanted.local_ports = {2000, 3000};
   wanted.metrics = Metrics{};
+  wanted.cookie_key_file = "/k";
   EXPECT_THAT(settings_that_need_restart(running(), wanted),
               ElementsAre("workers.count", "workers.cpus", "workers.idle", "memory.hugepages", "memory.flows_ipv4",
-                          "memory.flows_ipv6", "memory.packet_buffers", "ports[wan].device", "ports[wan].addresses",
-                          "ports[lan].mtu", "ports[lan].exception.enabled", "ports[lan].exception.name",
-                          "ports[lan].exception.namespace", "ports[lan].exception.manage", "local_addresses",
-                          "local_ports", "metrics.listen"));
+                          "memory.flows_ipv6", "memory.packet_buffers", "memory.connections", "ports[wan].device",
+                          "ports[wan].addresses", "ports[lan].mtu", "ports[lan].exception.enabled",
+                          "ports[lan].exception.name", "ports[lan].exception.namespace", "ports[lan].exception.manage",
+                          "local_addresses", "local_ports", "metrics.listen", "cookie_key_file"));
 }
 
 TEST(Restart, IsNeededForAddedRemovedAndReorderedPorts) {

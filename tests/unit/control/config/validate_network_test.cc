@@ -150,9 +150,11 @@ TEST(ValidateNetwork, APortsOwnAddressInThePoolIsWarnedOfUnlessThePortsAreApartF
 }
 
 TEST(ValidateNetwork, EveryWorkerHasALocalPort) {
-  EXPECT_THAT(findings(with_ports("workers: {count: 4}\nlocal_ports: 2000-2002\n")),
-              ElementsAre(HasSubstr("2:14: error: `local_ports` has 3 ports for 4 workers")));
-  EXPECT_THAT(findings(with_ports("workers: {count: 3}\nlocal_ports: 2000-2002\n")), IsEmpty());
+  EXPECT_THAT(findings(with_ports("memory: {connections: 0}\nworkers: {count: 4}\nlocal_ports: 2000-2002\n")),
+              ElementsAre(HasSubstr(
+                  "3:14: error: `local_ports` has 3 ports for 4 workers; allowed: at least one port for each worker")));
+  EXPECT_THAT(findings(with_ports("memory: {connections: 0}\nworkers: {count: 3}\nlocal_ports: 2000-2002\n")),
+              IsEmpty());
 }
 
 TEST(ValidateNetwork, AListenerMustNotLieInTheLocalPortsOfItsAddress) {

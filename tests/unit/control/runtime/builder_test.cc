@@ -37,7 +37,7 @@ class Builder : public testing::Test {
     EXPECT_TRUE(plan);
     return std::move(*plan);
   }
-  PlanBuilder builder{1};
+  PlanBuilder builder{1, {}};
 };
 
 TEST_F(Builder, ListenersOfAGroupShareItsHashTableAndOthersHaveNone) {

@@ -46,6 +46,18 @@ class FindListener : public ::testing::Test {
   Plan plan_;
 };
 
+TEST_F(FindListener, FindsAnHttpListenerByThatNameAndNeverATargetOfItsRules) {
+  auto changed = std::make_shared<config::Config>(*plan_.config);
+  changed->load_balancers[0].listeners[0].http.emplace();
+  plan_.config = changed;
+  ListenerPlan target = plan_.listeners[0];
+  target.rule = "a";
+  plan_.listeners.insert(plan_.listeners.begin(), target);
+  EXPECT_EQ(find("web:http:80"), "1");
+  EXPECT_EQ(find("web:80"), "1");
+  EXPECT_THAT(find("web:tcp:80"), HasSubstr("no listener"));
+}
+
 TEST_F(FindListener, TakesTheProtocolWhereItIsNeeded) {
   EXPECT_EQ(find("web:tcp:80"), "0");
   EXPECT_EQ(find("web:80"), "0");

@@ -1,0 +1,115 @@
+#include "control/runtime/http_targets.h"
+
+#include <algorithm>
+#include <tuple>
+#include <unordered_map>
+
+namespace steelyard::control {
+namespace {
+
+auto what_it_says(const service::HttpSettings& settings) {
+  return std::tie(settings.header_timeout, settings.idle_timeout, settings.request_timeout, settings.connect_timeout,
+                  settings.tunnel_timeout, settings.queue_timeout, settings.queue_length, settings.most_header_octets,
+                  settings.most_fields, settings.most_target_octets, settings.most_body_octets, settings.most_requests,
+                  settings.forwarded_for, settings.forwarded_proto, settings.forwarded_port,
+                  settings.forwarded_client_port, settings.slb_id, settings.slb_ip, settings.https,
+                  settings.load_balancer, settings.cookie, settings.redirect, settings.request_edits,
+                  settings.answer_edits, settings.path_edit, settings.fixed_answer);
+}
+
+bool same_rules(const service::ForwardingRules* a, const service::ForwardingRules* b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+
+// Where a rule leads to, by what is in force.
+HttpTarget wanted_by(const config::HttpRule& rule, const config::Listener& listener) {
+  return {{},
+          rule.name,
+          rule.server_group,
+          rule.scheduler.value_or(listener.scheduler),
+          rule.sticky_session.value_or(listener.http->sticky_session),
+          rule.health_check.value_or(listener.health_check)};
+}
+
+// For people: a label of thousands of names tells them nothing.
+void add_name(HttpTarget& target, const std::string& name) {
+  constexpr std::ptrdiff_t most_commas = 8;
+  const auto commas = std::ranges::count(target.rules, ',');
+  if (commas < most_commas) {
+    target.rules += ',' + (commas == most_commas - 1 ? "..." : name);
+  }
+}
+
+bool same_way(const HttpTarget& a, const HttpTarget& b) {
+  return a.scheduler == b.scheduler && a.cookie == b.cookie && a.health_check == b.health_check;
+}
+
+}  // namespace
+
+HttpTargets http_targets(const config::Listener& settings) {
+  HttpTargets found;
+  const HttpTarget own{
+      {}, {}, settings.server_group, settings.scheduler, settings.http->sticky_session, settings.health_check};
+  std::unordered_map<std::string_view, std::vector<std::size_t>> by_group;
+  for (const config::HttpRule& rule : settings.http->rules) {
+    HttpTarget wanted = wanted_by(rule, settings);
+    if (wanted.group == own.group && same_way(wanted, own)) {
+      found.of_rule.push_back(HttpTargets::listener);
+      continue;
+    }
+    std::vector<std::size_t>& known = by_group[rule.server_group];
+    const auto shared =
+        std::ranges::find_if(known, [&](std::size_t place) { return same_way(found.targets[place], wanted); });
+    if (shared != known.end()) {
+      add_name(found.targets[*shared], rule.name);
+      found.of_rule.push_back(*shared);
+      continue;
+    }
+    wanted.name = same_way(wanted, own) ? wanted.group : wanted.group + ' ' + rule.name;
+    known.push_back(found.targets.size());
+    found.of_rule.push_back(found.targets.size());
+    found.targets.push_back(std::move(wanted));
+  }
+  return found;
+}
+
+service::HttpSettings http_settings(const config::LoadBalancer& balancer, const config::HttpListener& http,
+                                    const config::SessionCookie& cookie) {
+  service::HttpSettings settings;
+  settings.header_timeout = http.header_timeout;
+  settings.idle_timeout = http.idle_timeout;
+  settings.request_timeout = http.request_timeout;
+  settings.connect_timeout = http.connect_timeout;
+  settings.tunnel_timeout = http.tunnel_timeout;
+  settings.queue_timeout = http.queue_timeout;
+  settings.queue_length = http.queue_length;
+  settings.most_header_octets = http.max_header_bytes;
+  settings.most_fields = http.max_headers;
+  settings.most_target_octets = http.max_url_bytes;
+  settings.most_body_octets = http.max_body_bytes;
+  settings.most_requests = http.max_requests_per_connection;
+  settings.forwarded_for = http.x_forwarded_for;
+  settings.forwarded_proto = http.x_forwarded_proto;
+  settings.forwarded_port = http.x_forwarded_port;
+  settings.forwarded_client_port = http.x_forwarded_client_srcport;
+  settings.slb_id = http.slb_id;
+  settings.slb_ip = http.slb_ip;
+  settings.load_balancer = balancer.name;
+  settings.cookie = cookie;
+  return settings;
+}
+
+service::HttpSettings http_settings(const config::LoadBalancer& balancer, const config::HttpListener& http) {
+  service::HttpSettings settings = http_settings(balancer, http, http.sticky_session);
+  settings.redirect = http.redirect;
+  return settings;
+}
+
+bool same_http(const service::HttpSettings* a, const service::HttpSettings* b) {
+  if (a == nullptr || b == nullptr) {
+    return a == b;
+  }
+  return what_it_says(*a) == what_it_says(*b) && same_rules(a->rules.get(), b->rules.get());
+}
+
+}  // namespace steelyard::control

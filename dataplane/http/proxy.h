@@ -1,0 +1,67 @@
+// Layer 7 of one worker: clients' connections end here, their requests go to servers over connections of our own,
+// answers come back. A state machine like tcp::Stack below it: what happens comes in with the time, everything it asks
+// for goes through its Ground. Allocates at construction only.
+//
+// What TCP tells is noted (accepted, deliver, notify, over) and acted upon in turn(), which looks at the connections
+// that something has happened to, and at the timers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/http/cookie.h"
+#include "dataplane/http/ground.h"
+#include "dataplane/service/counter.h"
+#include "dataplane/service/snapshot.h"
+#include "dataplane/tcp/stack.h"
+
+namespace steelyard::http {
+
+struct ProxySetup {
+  std::size_t connections = 1'024;  // as many as the stack's, whose indices are used
+  std::size_t exchanges = 1'024;    // requests at a time
+  CookieKey cookie_key;
+};
+
+// Written by the worker, read by any thread.
+struct ProxyCounters {
+  service::Counter requests;
+  service::Counter retries;
+  service::Gauge clients;    // connections of clients
+  service::Gauge servers;    // connections to servers
+  service::Gauge idle;       // of those: waiting for a request
+  service::Gauge exchanges;  // requests under way
+  service::Gauge queued;     // of those: waiting for a server with room
+};
+
+class Proxy {
+ public:
+  // `ground` outlives the proxy and may be asked for nothing before the first turn.
+  Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now);
+  ~Proxy();
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  // The configuration; valid until the next call. Before the first connection.
+  void set_snapshot(const service::Snapshot* snapshot);
+  // The stack is gone: every slice is given back. Control thread, at the end.
+  void detach();
+
+  // As tcp::StackOutput's. Connections that connect() has opened are the proxy's already.
+  void accepted(tcp::ConnectionId connection, service::ListenerId listener);
+  void deliver(tcp::ConnectionId connection, const tcp::Slice& slice);
+  void notify(tcp::ConnectionId connection, tcp::Event event);
+  void over(tcp::ConnectionId connection, tcp::Cause cause);
+
+  // `wall_us`: microseconds since 1970. How much there was to do.
+  std::size_t turn(tcp::Time now, std::uint64_t wall_us);
+
+  [[nodiscard]] const ProxyCounters& counters() const;
+
+ private:
+  class Machine;
+  std::unique_ptr<Machine> machine_;
+};
+
+}  // namespace steelyard::http

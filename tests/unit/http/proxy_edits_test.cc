@@ -1,0 +1,94 @@
+// What a target does to its messages: fields, paths, answers without a server.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/http/proxy_world.h"
+
+namespace steelyard::http {
+namespace {
+
+using service::HeaderEdit;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+// What the server gets of `request`.
+std::string sent(const service::HttpSettings& http, const std::string& request) {
+  ProxyWorld world({.http = http});
+  const auto client = world.client();
+  world.says(client, request);
+  return world.opened().empty() ? "" : world.heard(world.last_opened());
+}
+
+TEST(ProxyEdits, FieldsOfRequestsAreAddedSetAndRemoved) {
+  service::HttpSettings http;
+  http.forwarded_for = service::ForwardedFor::off;
+  http.request_edits = {{HeaderEdit::Kind::add, "X-Tag", "2"},
+                        {HeaderEdit::Kind::set, "User-Agent", "us"},
+                        {HeaderEdit::Kind::remove, "authorization", ""}};
+  EXPECT_EQ(sent(http, "GET / HTTP/1.1\r\nHost: a\r\nx-tag: 1\r\nuser-agent: them\r\nAuthorization: secret\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: a\r\nx-tag: 1\r\nX-Tag: 2\r\nUser-Agent: us\r\n\r\n");
+}
+
+TEST(ProxyEdits, TheHostThatAServerSeesCanBeSet) {
+  service::HttpSettings http;
+  http.forwarded_for = service::ForwardedFor::off;
+  http.request_edits = {{HeaderEdit::Kind::set, "Host", "inner.example"}};
+  EXPECT_EQ(sent(http, std::string(ProxyWorld::get)), "GET / HTTP/1.1\r\nHost: inner.example\r\n\r\n");
+}
+
+TEST(ProxyEdits, FieldsOfAnswersAreAddedSetAndRemoved) {
+  service::HttpSettings http;
+  http.answer_edits = {{HeaderEdit::Kind::set, "Strict-Transport-Security", "max-age=1"},
+                       {HeaderEdit::Kind::remove, "Server", ""}};
+  ProxyWorld world({.http = http});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  world.says(world.last_opened(), "HTTP/1.1 200 OK\r\nserver: x\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(world.heard(client),
+            "HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 0\r\n\r\n");
+}
+
+TEST(ProxyEdits, APrefixIsTakenAwayOrReplaced) {
+  service::HttpSettings http;
+  const auto target = [&](std::string prefix, std::string replacement, const std::string& asked) {
+    http.path_edit = {.prefix = std::move(prefix), .replacement = std::move(replacement)};
+    const std::string request = sent(http, "GET " + asked + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    return request.substr(4, request.find(" HTTP/") - 4);
+  };
+  EXPECT_EQ(target("/api", "", "/api/v1?x=/api"), "/v1?x=/api");
+  EXPECT_EQ(target("/api/", "", "/api/v1"), "/v1");
+  EXPECT_EQ(target("/api", "", "/api"), "/");
+  EXPECT_EQ(target("/api", "", "/api?x"), "/?x");
+  EXPECT_EQ(target("/api", "/internal", "/api/v1"), "/internal/v1");
+  EXPECT_EQ(target("/api", "/internal", "/other/api"), "/other/api");
+}
+
+TEST(ProxyEdits, AFixedAnswerNeedsNoServer) {
+  service::HttpSettings http;
+  http.fixed_answer = {.status = 200, .content_type = "application/json", .body = "{}", .denied = false};
+  ProxyWorld world({.http = http, .servers = 0});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  EXPECT_EQ(
+      world.heard(client),
+      "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+  EXPECT_EQ(world.log().at(0).cause, Cause::fixed_answer);
+  world.says(client, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_THAT(world.heard(client), testing::EndsWith("Content-Length: 2\r\n\r\n"));
+}
+
+TEST(ProxyEdits, ADeniedRequestIsAnswered403) {
+  service::HttpSettings http;
+  http.fixed_answer = service::FixedAnswer{.body = "no"};
+  ProxyWorld world({.http = http});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  EXPECT_THAT(world.heard(client), StartsWith("HTTP/1.1 403 Forbidden\r\n"));
+  EXPECT_EQ(world.log().at(0).cause, Cause::denied);
+  EXPECT_TRUE(world.opened().empty());
+}
+
+}  // namespace
+}  // namespace steelyard::http
