@@ -99,7 +99,8 @@ TEST(ProxyCorners, ASlowReaderOfALastAnswerGetsAllOfIt) {
   world.set_room(client, 1'448);
   world.says(client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   const std::string body(8 * 1'448, 'x');
-  world.says(world.last_opened(), "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  world.says(world.last_opened(),
+             "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   std::string heard = world.heard(client);
   for (int second = 0; second < 12 && !world.peer(client).gone; ++second) {  // slow is no stall
     world.advance(seconds{1});
@@ -243,8 +244,7 @@ TEST(ProxyCorners, AFieldOfOursIsNotForgedByAnUnderscore) {
   http.forwarded_proto = true;
   ProxyWorld world({.http = http});
   const auto client = world.client();
-  world.says(client,
-             "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 127.0.0.1\r\nX-Forwarded_Proto: https\r\n\r\n");
+  world.says(client, "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 127.0.0.1\r\nX-Forwarded_Proto: https\r\n\r\n");
   const std::string request = world.opened().empty() ? "" : world.heard(world.last_opened());
   EXPECT_THAT(request, Not(HasSubstr("127.0.0.1")));
   EXPECT_THAT(request, Not(HasSubstr("https")));
