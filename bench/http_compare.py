@@ -195,8 +195,8 @@ def measure(what, arguments):
     requests = int(re.search(r"(\d+) requests in", report)[1])
     return {
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1]),
-        "p50": milliseconds(re.search(r"50%\s+(\S+)", report)[1]),
-        "p99": milliseconds(re.search(r"99%\s+(\S+)", report)[1]),
+        "p50": milliseconds(re.search(r"^\s+50%\s+(\S+)", report, re.MULTILINE)[1]),
+        "p99": milliseconds(re.search(r"^\s+99%\s+(\S+)", report, re.MULTILINE)[1]),
         "cpu": seconds / requests * 10_000,
     }
 
