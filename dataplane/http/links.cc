@@ -12,6 +12,7 @@ namespace {
 constexpr tcp::Duration linger = std::chrono::seconds{5};
 // Slices that are sent by one call.
 constexpr std::size_t slices_at_once = 16;
+constexpr std::uint32_t octets_a_slice = 1'448;  // as a rule: a full segment
 
 }  // namespace
 
@@ -221,6 +222,8 @@ Proxy::Machine::Passed Proxy::Machine::pass_body(LinkIndex from_index, LinkIndex
   Link& to = at(to_index);
   tcp::Memory& memory = ground_.memory();
   std::array<tcp::Slice, slices_at_once> batch;
+  // What a full connection does not take of them is ours to hold: so where buffers are short they are few.
+  const std::size_t most = std::clamp<std::size_t>(memory.pressure().share() / octets_a_slice, 1, batch.size());
   std::size_t count = 0;
   std::uint32_t taken = 0;  // of `from`
   bool refused = false;
@@ -234,7 +237,7 @@ Proxy::Machine::Passed Proxy::Machine::pass_body(LinkIndex from_index, LinkIndex
     taken = 0;
   };
   while (!from.received.empty() && !reader.complete() && !refused && flush(to_index) && !to.blocked && !to.over) {
-    while (count < batch.size() && !from.received.empty() && !reader.complete()) {
+    while (count < most && !from.received.empty() && !reader.complete()) {
       const tcp::Slice slice = from.received.front(memory);
       const BodyReader::Step step = reader.next({ground_.data_of(slice), slice.length});
       if (step.kind == BodyReader::Step::Kind::refuse) {

@@ -26,8 +26,12 @@ std::uint32_t Connection::writable(const Settings& settings) const {
 
 std::size_t Connection::send(const Context& context, std::span<const Slice> slices) {
   std::size_t taken = 0;
+  // What is queued holds buffers as what is unread does, and has no more than the same share of them (pressure.h). Who
+  // has nothing queued may always send something: so an acknowledgment comes, and with it Event::writable.
+  const std::uint32_t share = context.memory.pressure().share();
   while (taken < slices.size() && writable(context.settings) != 0 &&
-         context.memory.available() > context.memory.reserve() && queue_.append(context.memory, slices[taken])) {
+         (queue_.queued() == 0 || queue_.queued() < share) && context.memory.available() > context.memory.reserve() &&
+         queue_.append(context.memory, slices[taken])) {
     ++taken;
   }
   wants_writable_ = taken < slices.size();

@@ -360,11 +360,9 @@ class HttpFailures(HttpCase):
 
     def test_stalled_readers_do_not_disturb_others(self):
         self.web_servers(1)
-        # As many buffers as the windows of all of them: with fewer the largest holder is reset when none is left.
-        memory = {"memory": {"packet_buffers": 65536}}
-        self.listen(groups=[config.group("web", IPV4, 80, weights=(100,))], sections=memory)
+        self.listen(groups=[config.group("web", IPV4, 80, weights=(100,))])
         stalled = []
-        for number in range(int(max(20, 60 * SCALE))):
+        for number in range(int(max(20, 200 * SCALE))):
             connection = http.connect(self.client, IPV4.vip(), 80, IPV4.far(number % 64))
             self.addCleanup(connection.socket.close)
             connection.send("GET /bytes/10000000 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -27,6 +27,33 @@ TEST_P(PressureCases, a_slow_reader_gets_no_more_than_its_share) {
   EXPECT_EQ(report().held, 0U);
 }
 
+TEST_P(PressureCases, what_waits_to_be_sent_has_no_more_than_its_share_and_goes_on_when_it_is_acknowledged) {
+  handshake();
+  memory_.pressure().update(9'000, 10'000);
+  const std::uint32_t share = memory_.pressure().share();
+  const auto try_to_send = [this] {
+    const Slice slice = buffers_.slice(stream(written_ + 1, 1'000));
+    const bool taken = stack_->send(id_, std::span{&slice, 1}, now_) == 1;
+    taken ? static_cast<void>(written_ += 1'000) : memory_.release(slice);
+    return taken;
+  };
+  while (written_ < 100'000 && try_to_send()) {
+  }
+  EXPECT_GE(written_, share);
+  EXPECT_LE(written_, share + 1'000);
+  // With nothing queued there is always room for something, so that an acknowledgment comes and sending goes on.
+  memory_.pressure().update(10'000, 10'000);
+  EXPECT_FALSE(try_to_send());
+  for (std::uint32_t acknowledged = 1; acknowledged < 1 + written_;) {
+    const std::uint32_t flying = packet::distance(report().send_unacknowledged, report().send_next);
+    ASSERT_NE(flying, 0U);
+    acknowledged += flying;
+    drain();
+    in(A, seq(1), ack(acknowledged));
+  }
+  EXPECT_TRUE(try_to_send());
+}
+
 TEST_P(PressureCases, who_reads_goes_on_when_others_have_nearly_everything) {
   handshake();
   memory_.pressure().update(999, 1'000);
