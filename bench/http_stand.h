@@ -56,8 +56,8 @@ class HttpStand final : private http::Ground {
   [[nodiscard]] const std::uint8_t* data_of(const tcp::Slice& slice) const override;
   [[nodiscard]] tcp::Memory& memory() override { return memory_; }
   void compact(tcp::SliceQueue&) override {}
-  [[nodiscard]] Choice choose(const service::Listener&, const service::Address&, std::uint16_t,
-                              std::span<const std::size_t>) override {
+  [[nodiscard]] bool takes_request(const service::Listener&, const service::Address&) override { return true; }
+  [[nodiscard]] Choice choose(const service::Listener&, schedule::ClientKey, std::span<const std::size_t>) override {
     return {rotation_++ % servers, http::Cause::none};
   }
   [[nodiscard]] bool has_place(const service::Server&) const override { return true; }

@@ -1,6 +1,7 @@
 // `steelyard stats`: counters by name, one column per worker or port, so that new counters show without a change here.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -164,7 +165,14 @@ std::string with_rate(const json::object& counters, const json::object& rates, s
   return text(counters, key) + (has(rates, key) ? " (" + per_second(rates, key) + "/s)" : "");
 }
 
-// What a listener's rules and limits have cost.
+std::string milliseconds(const json::object& object, std::string_view key) {
+  std::array<char, 32> text{};
+  const auto end =
+      std::to_chars(text.data(), text.data() + text.size(), real(object, key) / 1'000, std::chars_format::fixed, 2);
+  return std::string(text.data(), end.ptr) + " ms";
+}
+
+// What a listener's rules and limits have cost, and how its requests have ended.
 void add_notes(Table& table, const json::object& listener, const json::object& rates) {
   if (number(listener, "bandwidth") != 0) {
     table.note("at most " + text(listener, "bandwidth") + " Mbit/s to clients: dropped " +
@@ -173,6 +181,16 @@ void add_notes(Table& table, const json::object& listener, const json::object& r
   }
   if (const std::string refused = nonzero(member(listener, "refused"), member(rates, "refused")); !refused.empty()) {
     table.note("refused: " + refused);
+  }
+  const json::object& requests = member(listener, "requests");
+  const json::object& request_rates = member(rates, "requests");
+  if (const std::string classes = nonzero(member(requests, "by_class"), member(request_rates, "by_class"));
+      !classes.empty()) {
+    const std::string causes = nonzero(member(requests, "by_cause"), member(request_rates, "by_cause"));
+    table.note("requests: " + classes + (causes.empty() ? "" : "; by cause " + causes));
+    const json::object& total = member(member(requests, "times"), "total");
+    table.note("time of a request: half below " + milliseconds(total, "p50_us") + ", 99% below " +
+               milliseconds(total, "p99_us"));
   }
 }
 

@@ -86,11 +86,12 @@ std::string servers_table(const json::object& listener) {
   for (const json::value& each : servers) {
     const json::object& server = as_object(each);
     const std::string name = text(server, "name");
-    table.add({name.empty() ? "-" : name, endpoint(text(server, "address"), number(server, "port")),
-               roles ? text(server, "role") : weight(server),
-               text(server, "admin") + (flag(server, "override") ? "*" : ""), text(server, "health"),
-               has(server, "since_s") ? duration(number(server, "since_s")) : "-", connections(server),
-               text(server, "total_connections")});
+    table.add(
+        {name.empty() ? "-" : name, endpoint(text(server, "address"), number(server, "port")),
+         roles ? text(server, "role") : weight(server),
+         text(server, "admin") + (flag(server, "override") ? "*" : "") + (flag(server, "backup") ? ", backup" : ""),
+         text(server, "health"), has(server, "since_s") ? duration(number(server, "since_s")) : "-",
+         connections(server), text(server, "total_connections")});
     if (text(server, "health") == "down") {
       table.note(why_down(server));
     } else if (text(server, "health") == "unknown") {
@@ -108,6 +109,9 @@ std::string source_limits(const json::object& limits) {
   }
   if (number(limits, "max_connection_rate") != 0) {
     out += (out.empty() ? "" : ", ") + text(limits, "max_connection_rate") + " new a second";
+  }
+  if (number(limits, "max_request_rate") != 0) {
+    out += (out.empty() ? "" : ", ") + text(limits, "max_request_rate") + " requests a second";
   }
   return out.empty() ? out : "of one source (IPv6 /" + text(limits, "ipv6_prefix") + ") " + out;
 }
@@ -160,6 +164,9 @@ std::string listener_head(const json::object& listener) {
     return line(head + ", redirect " + text(redirect, "status") + " to " + text(redirect, "scheme") + ':' +
                 text(redirect, "port") + http_words(listener));
   }
+  if (has(listener, "answer")) {
+    return line(head + ", answers " + text(listener, "answer") + http_words(listener));
+  }
   head += (has(listener, "mode") ? ", " + text(listener, "mode") : "") + ", " + text(listener, "scheduler") +
           ", group " + text(listener, "group") + http_words(listener);
   if (const std::uint64_t persistence = number(listener, "persistence_timeout"); persistence != 0) {
@@ -210,7 +217,9 @@ std::string render_status(const json::object& status) {
     for (const json::value& listener : list(balancer, "listeners")) {
       out += listener_head(as_object(listener));
       out += listener_rules(as_object(listener));
-      out += has(as_object(listener), "redirect") ? "" : servers_table(as_object(listener));
+      out += has(as_object(listener), "redirect") || has(as_object(listener), "answer")
+                 ? ""
+                 : servers_table(as_object(listener));
     }
   }
   return out + groups_table(status);

@@ -148,6 +148,10 @@ std::string_view to_string(Scheduler scheduler) {
       return "rr";
     case Scheduler::sch:
       return "sch";
+    case Scheduler::uri:
+      return "uri";
+    case Scheduler::header:
+      return "header";
     case Scheduler::tch:
       return "tch";
   }

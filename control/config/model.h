@@ -25,9 +25,12 @@ namespace steelyard::control::config {
 using service::AccessType;
 using service::Address;
 using service::ClientAddress;
+using service::FixedAnswer;
 using service::ForwardedFor;
+using service::HeaderEdit;
 using service::Mode;
 using service::OrphanPolicy;
+using service::PathEdit;
 using service::Prefix;
 using service::Protocol;
 using service::Redirect;
@@ -187,6 +190,7 @@ struct Server {
   std::uint8_t weight = 100;  // 0..100
   // For each listener by itself: 0..4294967295, 0: no limit. When the file gives none: the group's, which stands here.
   std::uint32_t max_connections = 0;
+  bool backup = false;  // takes new connections only while no other server can
   Position at;
   friend bool operator==(const Server&, const Server&) = default;
 };
@@ -232,18 +236,30 @@ struct SourceLimits {
   std::uint32_t max_connections = 0;      // 1..1,000,000
   std::uint32_t max_connection_rate = 0;  // a second, 1..1,000,000
   std::uint8_t ipv6_prefix = 64;          // 32..128
+  std::uint32_t max_request_rate = 0;     // http: a second, 1..1,000,000
   friend bool operator==(const SourceLimits&, const SourceLimits&) = default;
 };
 
 // Requests that go to other servers than the listener's. What a rule does not say of its own is as the listener says.
+// What happens to messages on their way. Nothing said: of a rule, as its listener.
+struct MessageChanges {
+  std::optional<std::vector<HeaderEdit>> request_headers;   // at most 64
+  std::optional<std::vector<HeaderEdit>> response_headers;  // of servers' answers: at most 64
+  std::optional<PathEdit> path_prefix;                      // with an empty prefix: off
+  std::optional<FixedAnswer> answer;                        // then there are no servers; no rule has its listener's
+  friend bool operator==(const MessageChanges&, const MessageChanges&) = default;
+};
+
 struct HttpRule {
   std::string name;          // 1..40 characters, unique in its listener
   std::string domain;        // lower case; "*.example.org": what is below it; empty: any
   std::string url;           // 2..80 characters, begins with "/": how the path begins; empty: any
-  std::string server_group;  // always named
+  std::string server_group;  // empty: it has an answer
   std::optional<Scheduler> scheduler;
+  std::optional<std::string> hash_header;       // of scheduler header
   std::optional<SessionCookie> sticky_session;  // of kind off: none, although the listener has one
   std::optional<HealthCheck> health_check;
+  MessageChanges changes;
   Position at;
   Position server_group_at;
   friend bool operator==(const HttpRule&, const HttpRule&) = default;
@@ -269,8 +285,11 @@ struct HttpListener {
   bool x_forwarded_client_srcport = false;
   bool slb_id = false;
   bool slb_ip = false;
-  SessionCookie sticky_session;      // of kind off: none
-  std::optional<Redirect> redirect;  // then there are no servers and no rules
+  SessionCookie sticky_session;          // of kind off: none
+  std::string hash_header;               // of scheduler header: 1..128 characters
+  std::vector<FixedAnswer> error_pages;  // each status once
+  std::optional<Redirect> redirect;      // then there are no servers and no rules
+  MessageChanges changes;
   std::vector<HttpRule> rules;
   friend bool operator==(const HttpListener&, const HttpListener&) = default;
 };
@@ -283,7 +302,7 @@ struct Listener {
   bool running = true;
   Mode mode = Mode::nat;
   Scheduler scheduler = Scheduler::wrr;
-  std::string server_group;                       // empty: the load balancer's default group, or a redirect
+  std::string server_group;                       // empty: the load balancer's default group, a redirect or an answer
   std::uint16_t server_port = 0;                  // with the default group only
   std::chrono::seconds persistence_timeout{0};    // 0..3600, 0: off
   std::chrono::seconds established_timeout{900};  // 10..900

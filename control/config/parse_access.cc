@@ -64,11 +64,16 @@ AccessControlList read_list(const Node& node, Report& report) {
   return list;
 }
 
-void read_source_limits(MapReader& map, SourceLimits& limits) {
+void read_source_limits(MapReader& map, SourceLimits& limits, bool of_http) {
   map.integer("max_connections", limits.max_connections, {0, most_clients});
   map.integer("max_connection_rate", limits.max_connection_rate, {0, most_clients});
+  if (of_http) {
+    map.integer("max_request_rate", limits.max_request_rate, {0, most_clients});
+  } else {
+    map.has_no_place("max_request_rate", "it is for listeners of `protocol: http`");
+  }
   map.integer("ipv6_prefix", limits.ipv6_prefix, {32, 128});
-  if (limits.max_connections == 0 && limits.max_connection_rate == 0) {
+  if (limits == SourceLimits{.ipv6_prefix = limits.ipv6_prefix}) {
     map.has_no_effect("ipv6_prefix", "there is no limit");
   }
   map.finish();
@@ -115,8 +120,8 @@ void read_client_limits(MapReader& map, Listener& listener) {
   }
   SourceLimits limits;
   MapReader inner(*node, "`per_source`", map.report());
-  read_source_limits(inner, limits);
-  if (limits.max_connections != 0 || limits.max_connection_rate != 0) {
+  read_source_limits(inner, limits, listener.http.has_value());
+  if (limits != SourceLimits{.ipv6_prefix = limits.ipv6_prefix}) {
     listener.per_source = limits;
   }
 }

@@ -25,7 +25,7 @@ constexpr std::array redirect_statuses{301U, 302U, 303U, 307U, 308U};
 constexpr std::uint64_t most_body_bytes = std::uint64_t{1} << 40U;
 
 // Everything that an http listener has beside other listeners' keys.
-constexpr std::array<std::string_view, 21> http_keys{"idle_timeout",
+constexpr std::array<std::string_view, 27> http_keys{"idle_timeout",
                                                      "request_timeout",
                                                      "header_timeout",
                                                      "connect_timeout",
@@ -45,7 +45,13 @@ constexpr std::array<std::string_view, 21> http_keys{"idle_timeout",
                                                      "slb_ip",
                                                      "sticky_session",
                                                      "redirect",
-                                                     "rules"};
+                                                     "rules",
+                                                     "request_headers",
+                                                     "response_headers",
+                                                     "path_prefix",
+                                                     "answer",
+                                                     "error_pages",
+                                                     "hash_header"};
 
 struct Reason {
   std::string_view key;
@@ -64,7 +70,9 @@ constexpr std::array foreign_keys{
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 
 // What a redirect leaves without a use.
-constexpr std::array<std::string_view, 14> idle_with_redirect{"queue_timeout",    "queue_length",
+constexpr std::array<std::string_view, 18> idle_with_redirect{"hash_header",      "request_headers",
+                                                              "response_headers", "path_prefix",
+                                                              "queue_timeout",    "queue_length",
                                                               "scheduler",        "sticky_session",
                                                               "health_check",     "slow_start",
                                                               "connect_timeout",  "tunnel_timeout",
@@ -202,6 +210,11 @@ Redirect read_redirect(const Node& node, Report& report) {
   return redirect;
 }
 
+std::optional<std::string> read_hash_header(MapReader& map) {
+  const Node* name = map.find("hash_header");
+  return name != nullptr ? read_header_name(*name, "`hash_header`", map.report()) : std::nullopt;
+}
+
 HttpRule read_rule(const Node& node, Report& report) {
   HttpRule rule;
   MapReader map(node, "a rule", report);
@@ -219,13 +232,19 @@ HttpRule read_rule(const Node& node, Report& report) {
   if (!map.has("domain") && !map.has("url")) {
     report.error(map.at(), "a rule says neither `domain` nor `url`; allowed: one of them, or both");
   }
-  if (const Node* group = map.require("server_group")) {
+  rule.changes = read_message_changes(map);
+  if (rule.changes.answer) {
+    map.has_no_place("server_group", "a rule with `answer` sends no request to a server");
+  } else if (const Node* group = map.find("server_group")) {
     rule.server_group_at = group->at;
     rule.server_group = read_name(*group, "`server_group`", report).value_or("");
+  } else {
+    report.error(map.at(), "a rule does not say what becomes of its requests; allowed: `server_group`, or `answer`");
   }
   if (Scheduler scheduler{}; map.choice("scheduler", scheduler, http_scheduler_choices)) {
     rule.scheduler = scheduler;
   }
+  rule.hash_header = read_hash_header(map);
   if (const Node* session = map.find("sticky_session")) {
     rule.sticky_session = read_sticky_session(*session, report);
   }
@@ -287,16 +306,23 @@ HttpListener read_http_listener(MapReader& map) {
   if (const Node* session = map.find("sticky_session")) {
     http.sticky_session = read_sticky_session(*session, map.report());
   }
+  http.error_pages = read_error_pages(map);
   if (const Node* redirect = map.find("redirect")) {
     http.redirect = read_redirect(*redirect, map.report());
-    map.has_no_place("rules", "a listener with `redirect` sends no request to a server");
+    for (const char* key : {"rules", "answer"}) {
+      map.has_no_place(key, "a listener with `redirect` sends no request to a server");
+    }
     for (const std::string_view key : idle_with_redirect) {
       map.has_no_effect(key, "the listener answers everything by `redirect`");
     }
     return http;
   }
+  http.hash_header = read_hash_header(map).value_or("");
+  http.changes = read_message_changes(map);
+  check_forwarded_fields(http.changes, http, map.at(), map.report());
   for (const Node& rule : map.list("rules")) {
     http.rules.push_back(read_rule(rule, map.report()));
+    check_forwarded_fields(http.rules.back().changes, http, http.rules.back().at, map.report());
   }
   return http;
 }

@@ -58,9 +58,11 @@ void read_bandwidth(MapReader& map, Listener& listener) {
 }
 
 void read_servers_of_listener(MapReader& map, Listener& listener) {
-  if (listener.http && listener.http->redirect) {
+  if (listener.http && (listener.http->redirect || listener.http->changes.answer)) {
+    const char* why = listener.http->redirect ? "a listener with `redirect` sends no request to a server"
+                                              : "with `answer` a listener needs no servers; its rules may have some";
     for (const char* key : {"server_group", "server_port"}) {
-      map.has_no_place(key, "a listener with `redirect` sends no request to a server");
+      map.has_no_place(key, why);
     }
     return;
   }
@@ -212,6 +214,9 @@ Server read_server(const Node& node, ServerPlace place, std::uint32_t max_connec
     map.integer("weight", server.weight, {0, 100});
   }
   map.integer("max_connections", server.max_connections, any_limit);
+  if (place != ServerPlace::primary_secondary) {
+    map.boolean("backup", server.backup);
+  }
   map.finish();
   return server;
 }

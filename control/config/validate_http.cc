@@ -46,6 +46,24 @@ void check_rules(const HttpListener& http, Report& report) {
   }
 }
 
+// What goes by a header must say which.
+void check_hash_header(const ListenerRef& ref, Report& report) {
+  const HttpListener& http = *ref.listener->http;
+  const std::string& name = ref.rule != nullptr ? ref.rule->hash_header.value_or(http.hash_header) : http.hash_header;
+  if (ref.scheduler() == Scheduler::header && name.empty()) {
+    report.error(ref.at(), ref.text() +
+                               " has `scheduler: header` and does not say by which; allowed: `hash_header` "
+                               "with a header's name");
+  }
+  const bool has_own = ref.rule != nullptr ? ref.rule->hash_header.has_value() : !name.empty();
+  const bool of_rules = ref.rule == nullptr && std::ranges::any_of(http.rules, [](const HttpRule& rule) {
+                          return rule.scheduler == Scheduler::header;
+                        });
+  if (has_own && ref.scheduler() != Scheduler::header && !of_rules) {
+    report.warning(ref.at(), "`hash_header` of " + ref.text() + " has no effect: only `scheduler: header` uses it");
+  }
+}
+
 // Without it no client ever gets anywhere.
 void check_redirect(const ListenerRef& ref, Report& report) {
   const Redirect& redirect = *ref.listener->http->redirect;
@@ -97,6 +115,10 @@ void check_http(const Config& config, const Incomplete& incomplete, Report& repo
                          "allowed: 1024..16777216");
       }
       check_rules(*listener.http, report);
+      check_hash_header(ref, report);
+      for (const HttpRule& rule : listener.http->rules) {
+        check_hash_header({&balancer, &listener, &rule}, report);
+      }
       if (listener.http->redirect) {
         check_redirect(ref, report);
       }

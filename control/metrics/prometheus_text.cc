@@ -23,10 +23,28 @@ void append_escaped(std::string& out, std::string_view text, bool quotes) {
   }
 }
 
+std::string text_of(double value) {
+  constexpr double exact = 9'007'199'254'740'992;  // 2^53: integers below are written as such
+  if (std::isnan(value)) {
+    return "NaN";
+  }
+  if (std::isinf(value)) {
+    return value > 0 ? "+Inf" : "-Inf";
+  }
+  if (std::abs(value) < exact && std::trunc(value) == value) {
+    return std::to_string(static_cast<std::int64_t>(value));
+  }
+  std::array<char, 32> digits{};
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+  return {digits.data(), end};
+}
+
 }  // namespace
 
-PrometheusText::Family& PrometheusText::Family::add_text(const Labels& labels, std::string_view value) {
+PrometheusText::Family& PrometheusText::Family::add_text(const Labels& labels, std::string_view value,
+                                                         std::string_view suffix) {
   text_ += name_;
+  text_ += suffix;
   char before = '{';
   for (const auto& [name, content] : labels) {
     text_ += before;
@@ -46,19 +64,22 @@ PrometheusText::Family& PrometheusText::Family::add_text(const Labels& labels, s
 }
 
 PrometheusText::Family& PrometheusText::Family::add(const Labels& labels, double value) {
-  constexpr double exact = 9'007'199'254'740'992;  // 2^53: integers below are written as such
-  if (std::isnan(value)) {
-    return add_text(labels, "NaN");
+  return add_text(labels, text_of(value));
+}
+
+PrometheusText::Family& PrometheusText::Family::add_histogram(const Labels& labels, std::span<const Bucket> buckets,
+                                                              std::uint64_t count, double sum) {
+  Labels with_limit = labels;
+  with_limit.emplace_back("le", "");
+  for (const Bucket& bucket : buckets) {
+    const std::string limit = text_of(bucket.limit);
+    with_limit.back().second = limit;
+    add_text(with_limit, std::to_string(bucket.below), "_bucket");
   }
-  if (std::isinf(value)) {
-    return add_text(labels, value > 0 ? "+Inf" : "-Inf");
-  }
-  if (std::abs(value) < exact && std::trunc(value) == value) {
-    return add_text(labels, std::to_string(static_cast<std::int64_t>(value)));
-  }
-  std::array<char, 32> digits{};
-  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  return add_text(labels, {digits.data(), static_cast<std::size_t>(end - digits.data())});
+  with_limit.back().second = "+Inf";
+  add_text(with_limit, std::to_string(count), "_bucket");
+  add_text(labels, text_of(sum), "_sum");
+  return add_text(labels, std::to_string(count), "_count");
 }
 
 PrometheusText::Family& PrometheusText::family(std::string_view name, std::string_view help, std::string_view type) {

@@ -4,7 +4,9 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,6 +21,11 @@ class PrometheusText {
   // Label names are ours and valid; values are escaped. Only looked at during a call.
   using Labels = std::vector<std::pair<std::string_view, std::string_view>>;
 
+  struct Bucket {
+    double limit = 0;         // inclusive, as `le` says
+    std::uint64_t below = 0;  // how many there are up to it
+  };
+
   class Family {
    public:
     Family& add(const Labels& labels, double value);
@@ -27,10 +34,13 @@ class PrometheusText {
       return add_text(labels, std::to_string(value));
     }
 
+    // Of a histogram: `buckets` by their limits, and the bucket of all.
+    Family& add_histogram(const Labels& labels, std::span<const Bucket> buckets, std::uint64_t count, double sum);
+
    private:
     friend class PrometheusText;
     explicit Family(std::string_view name) : name_(name) {}
-    Family& add_text(const Labels& labels, std::string_view value);
+    Family& add_text(const Labels& labels, std::string_view value, std::string_view suffix = {});
 
     std::string name_;
     std::string text_;
@@ -44,6 +54,8 @@ class PrometheusText {
   // stays valid.
   Family& counter(std::string_view name, std::string_view help) { return family(name, help, "counter"); }
   Family& gauge(std::string_view name, std::string_view help) { return family(name, help, "gauge"); }
+
+  Family& histogram(std::string_view name, std::string_view help) { return family(name, help, "histogram"); }
 
   // Everything, in the order in which families were first named.
   [[nodiscard]] std::string str() const;

@@ -18,7 +18,7 @@ constexpr std::chrono::seconds id_quarantine{90};
 bool same_servers(const std::vector<service::Server>& left, const std::vector<service::Server>& right) {
   return std::ranges::equal(left, right, [](const service::Server& a, const service::Server& b) {
     return a.id == b.id && a.weight == b.weight && a.address == b.address && a.port == b.port &&
-           a.max_connections == b.max_connections;
+           a.max_connections == b.max_connections && a.backup == b.backup;
   });
 }
 
@@ -69,7 +69,7 @@ service::SourceLimits source_limits(const config::SourceLimits& wanted, const se
                                     std::uint64_t generation) {
   const bool goes_on = old != nullptr && old->per_source.any() && old->per_source.ipv6_prefix == wanted.ipv6_prefix;
   return {wanted.max_connections, wanted.max_connection_rate, wanted.ipv6_prefix,
-          goes_on ? old->per_source.generation : static_cast<std::uint32_t>(generation)};
+          goes_on ? old->per_source.generation : static_cast<std::uint32_t>(generation), wanted.max_request_rate};
 }
 
 std::string id_limit(const char* what, std::size_t limit) {
@@ -266,18 +266,17 @@ tl::expected<void, std::string> PlanBuilder::add_listener(Work& work, std::size_
                           settings});
   for (std::size_t place = 0; added && place < ids.size(); ++place) {
     const HttpTarget& target = http.targets[place];
-    added =
-        add(work, {balancer_place,
-                   listener_place,
-                   balancer,
-                   listener,
-                   ids[place],
-                   {vip, target.name},
-                   target.rules,
-                   work.find_group(target.group),
-                   target.scheduler,
-                   target.health_check,
-                   std::make_shared<service::HttpSettings>(http_settings(balancer, *listener.http, target.cookie))});
+    added = add(work, {balancer_place,
+                       listener_place,
+                       balancer,
+                       listener,
+                       ids[place],
+                       {vip, target.name},
+                       target.rules,
+                       work.find_group(target.group),
+                       target.scheduler,
+                       target.health_check,
+                       std::make_shared<service::HttpSettings>(http_settings(balancer, *listener.http, target))});
   }
   return added;
 }
@@ -340,9 +339,10 @@ tl::expected<void, std::string> PlanBuilder::add_servers(Work& work, const Wante
     work.backend_keys.insert(backend_key);
     const ServerKey server_key{plan.group, server.address, wanted.group != nullptr ? server.port : std::uint16_t{0}};
     BackendPlan entry{{*backend},    server_key,          server.name, server.port,   server.weight,
-                      server.weight, AdminState::enabled, false,       check.enabled, server.max_connections};
+                      server.weight, AdminState::enabled, false,       check.enabled, server.max_connections,
+                      server.backup};
     const std::uint8_t weight = take_override(entry, work.overrides);
-    built.servers.push_back({server.address, server.port, weight, entry.id, server.max_connections});
+    built.servers.push_back({server.address, server.port, weight, entry.id, server.max_connections, server.backup});
     built.limited = built.limited || server.max_connections != 0;
     if (check.enabled) {
       healthcheck::Target target;

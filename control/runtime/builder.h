@@ -35,6 +35,7 @@ struct BackendPlan {
   bool overridden = false;
   bool checked = false;
   std::uint32_t max_connections = 0;  // 0: no limit
+  bool backup = false;
 };
 
 // What makes a listener, or a target of an http listener's rules, the same one over reloads.

@@ -179,6 +179,9 @@ void Runtime::apply(Plan plan) {
     const service::Listener* old = plan_.snapshot ? plan_.snapshot->find(planned.id) : nullptr;
     traffic_.open(*dataplane_, planned.id, planned.key);
     refusals_.open(*dataplane_, planned.id, planned.key);
+    if (built->http != nullptr) {
+      request_book_.open(*dataplane_, planned.id, planned.key);
+    }
     if (old != nullptr && old->access != built->access) {
       changed_doors_[planned.id] = built->access;
     }
@@ -190,6 +193,9 @@ void Runtime::apply(Plan plan) {
       places.emplace(backend.id.value, BackendPlace{listener, server});
       cancel_deadline(backend.id, Cause::removed);
       traffic_.open(*dataplane_, backend.id, {planned.key, backend.key.address, backend.port});
+      if (built->http != nullptr) {
+        request_book_.open(*dataplane_, backend.id, {planned.key, backend.key.address, backend.port});
+      }
       if (silenced) {
         to_reset_.push_back(backend.id);
       }

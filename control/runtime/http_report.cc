@@ -1,6 +1,8 @@
 #include "control/runtime/http_report.h"
 
+#include <array>
 #include <boost/json/array.hpp>
+#include <utility>
 
 namespace steelyard::control::report {
 namespace {
@@ -22,10 +24,54 @@ json::object session_of(const service::SessionCookie& cookie) {
 json::array forwarding_of(const config::HttpListener& http) {
   json::array rules;
   for (const config::HttpRule& rule : http.rules) {
-    rules.push_back(
-        json::object{{"name", rule.name}, {"domain", rule.domain}, {"url", rule.url}, {"group", rule.server_group}});
+    json::object object{{"name", rule.name}, {"domain", rule.domain}, {"url", rule.url}};
+    if (rule.changes.answer) {
+      object["answer"] = rule.changes.answer->status;
+    } else {
+      object["group"] = rule.server_group;
+    }
+    rules.push_back(std::move(object));
   }
   return rules;
+}
+
+template <std::size_t size>
+json::object by_class(const std::array<std::uint64_t, size>& counts) {
+  json::object object;
+  for (std::size_t place = 0; place < size; ++place) {
+    object[http::status_classes[place]] = counts[place];
+  }
+  return object;
+}
+
+json::object to_json(const RequestTimes& times) {
+  json::object object{{"count", times.total()}, {"sum_us", times.sum_us}};
+  for (const auto& [name, part] : {std::pair{"p50_us", 0.5}, {"p90_us", 0.9}, {"p99_us", 0.99}, {"p999_us", 0.999}}) {
+    object[name] = times.quantile(part);
+  }
+  return object;
+}
+
+PrometheusText::Labels with(PrometheusText::Labels labels, std::string_view name, std::string_view value) {
+  labels.emplace_back(name, value);
+  return labels;
+}
+
+void add_classes(PrometheusText::Family& family, const PrometheusText::Labels& labels,
+                 const std::array<std::uint64_t, http::status_classes.size()>& counts) {
+  for (std::size_t place = 0; place < counts.size(); ++place) {
+    family.add(with(labels, "class", http::status_classes[place]), counts[place]);
+  }
+}
+
+void add_times(PrometheusText::Family& family, const PrometheusText::Labels& labels, const RequestTimes& times) {
+  std::array<PrometheusText::Bucket, http::Durations::limits> buckets;
+  std::uint64_t below = 0;
+  for (std::size_t bucket = 0; bucket < buckets.size(); ++bucket) {
+    below += times.counts[bucket];
+    buckets[bucket] = {static_cast<double>(http::Durations::limit(bucket)) / 1e6, below};
+  }
+  family.add_histogram(labels, buckets, times.total(), static_cast<double>(times.sum_us) / 1e6);
 }
 
 }  // namespace
@@ -51,7 +97,11 @@ void add_http(json::object& object, const config::Listener& settings, const List
                                       {"port", http.redirect->port}};
     return;
   }
-  object["sticky_session"] = session_of(http.cookie);
+  if (http.fixed_answer) {
+    object["answer"] = http.fixed_answer->status;
+  } else {
+    object["sticky_session"] = session_of(http.cookie);
+  }
   if (plan.rule.empty() && !settings.http->rules.empty()) {
     object["forwarding"] = forwarding_of(*settings.http);
   }
@@ -75,6 +125,49 @@ void add_http(PrometheusText& text, std::string_view worker, const http::ProxyCo
   text.gauge("steelyard_http_exchanges", "HTTP requests under way.").add(labels, counters.exchanges.get());
   text.gauge("steelyard_http_queued", "Those of them that wait for a server with room.")
       .add(labels, counters.queued.get());
+}
+
+json::object to_json(const ListenerRequests& requests) {
+  json::object causes;
+  for (std::size_t cause = 1; cause < requests.by_cause.size(); ++cause) {  // the first one is none
+    if (requests.by_cause[cause] != 0) {
+      causes[http::code_of(static_cast<http::Cause>(cause))] = requests.by_cause[cause];
+    }
+  }
+  json::object times;
+  for (std::size_t part = 0; part < requests.times.size(); ++part) {
+    times[http::timed_parts[part].name] = to_json(requests.times[part]);
+  }
+  return {{"by_class", by_class(requests.by_class)}, {"by_cause", std::move(causes)}, {"times", std::move(times)}};
+}
+
+json::object to_json(const ServerRequests& requests) {
+  return {{"by_class", by_class(requests.by_class)}, {"first_byte", to_json(requests.first_octet)}};
+}
+
+void add_requests(PrometheusText& text, const PrometheusText::Labels& labels, const ListenerRequests& requests) {
+  add_classes(text.counter("steelyard_http_listener_requests_total", "Requests that are over, by class of the status."),
+              labels, requests.by_class);
+  for (std::size_t cause = 1; cause < requests.by_cause.size(); ++cause) {
+    if (requests.by_cause[cause] != 0) {
+      text.counter("steelyard_http_listener_causes_total",
+                   "Requests that Steelyard has answered or ended itself, by cause.")
+          .add(with(labels, "cause", http::code_of(static_cast<http::Cause>(cause))), requests.by_cause[cause]);
+    }
+  }
+  for (std::size_t part = 0; part < requests.times.size(); ++part) {
+    add_times(text.histogram("steelyard_http_request_seconds", "Time of requests that are over, by part."),
+              with(labels, "part", http::timed_parts[part].name), requests.times[part]);
+  }
+}
+
+void add_requests(PrometheusText& text, const PrometheusText::Labels& labels, const ServerRequests& requests) {
+  add_classes(text.counter("steelyard_http_server_requests_total",
+                           "Requests that a server was the last to get, by class of the status."),
+              labels, requests.by_class);
+  add_times(text.histogram("steelyard_http_server_first_byte_seconds",
+                           "Time from a request's way to the server to the answer's head."),
+            labels, requests.first_octet);
 }
 
 }  // namespace steelyard::control::report

@@ -7,6 +7,7 @@
 
 #include "control/metrics/prometheus_text.h"
 #include "control/runtime/builder.h"
+#include "control/runtime/request_book.h"
 #include "dataplane/worker/http_plan.h"
 
 namespace steelyard::control::report {
@@ -17,13 +18,19 @@ namespace steelyard::control::report {
 [[nodiscard]] std::string text_of(const config::LoadBalancer& balancer, const config::Listener& settings,
                                   const ListenerPlan& plan);
 
-// Puts "sticky_session" and, of the listener itself, "redirect" or "forwarding" into an http listener's object of
-// `status`.
+// Puts "sticky_session" or "answer" and, of the listener itself, "redirect" or "forwarding" into an http listener's
+// object of `status`.
 void add_http(boost::json::object& object, const config::Listener& settings, const ListenerPlan& plan,
               const service::HttpSettings& http);
 
 // What layer 7 of one worker has done and has open, for `stats` and for the metrics.
 [[nodiscard]] boost::json::object to_json(const http::ProxyCounters& counters);
 void add_http(PrometheusText& text, std::string_view worker, const http::ProxyCounters& counters);
+
+// How requests have ended, and how long they took, by part of their time.
+[[nodiscard]] boost::json::object to_json(const ListenerRequests& requests);
+[[nodiscard]] boost::json::object to_json(const ServerRequests& requests);
+void add_requests(PrometheusText& text, const PrometheusText::Labels& labels, const ListenerRequests& requests);
+void add_requests(PrometheusText& text, const PrometheusText::Labels& labels, const ServerRequests& requests);
 
 }  // namespace steelyard::control::report

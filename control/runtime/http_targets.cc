@@ -14,11 +14,18 @@ auto what_it_says(const service::HttpSettings& settings) {
                   settings.forwarded_for, settings.forwarded_proto, settings.forwarded_port,
                   settings.forwarded_client_port, settings.slb_id, settings.slb_ip, settings.https,
                   settings.load_balancer, settings.cookie, settings.redirect, settings.request_edits,
-                  settings.answer_edits, settings.path_edit, settings.fixed_answer);
+                  settings.answer_edits, settings.path_edit, settings.fixed_answer, settings.error_pages,
+                  settings.hash_field);
 }
 
 bool same_rules(const service::ForwardingRules* a, const service::ForwardingRules* b) {
   return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+
+config::MessageChanges in_force(const config::MessageChanges& rule, const config::MessageChanges& listener) {
+  return {rule.request_headers ? rule.request_headers : listener.request_headers,
+          rule.response_headers ? rule.response_headers : listener.response_headers,
+          rule.path_prefix ? rule.path_prefix : listener.path_prefix, rule.answer};
 }
 
 // Where a rule leads to, by what is in force.
@@ -27,8 +34,10 @@ HttpTarget wanted_by(const config::HttpRule& rule, const config::Listener& liste
           rule.name,
           rule.server_group,
           rule.scheduler.value_or(listener.scheduler),
+          rule.hash_header.value_or(listener.http->hash_header),
           rule.sticky_session.value_or(listener.http->sticky_session),
-          rule.health_check.value_or(listener.health_check)};
+          rule.health_check.value_or(listener.health_check),
+          in_force(rule.changes, listener.http->changes)};
 }
 
 // For people: a label of thousands of names tells them nothing.
@@ -41,15 +50,22 @@ void add_name(HttpTarget& target, const std::string& name) {
 }
 
 bool same_way(const HttpTarget& a, const HttpTarget& b) {
-  return a.scheduler == b.scheduler && a.cookie == b.cookie && a.health_check == b.health_check;
+  return a.scheduler == b.scheduler && a.hash_header == b.hash_header && a.cookie == b.cookie &&
+         a.health_check == b.health_check && a.changes == b.changes;
 }
 
 }  // namespace
 
 HttpTargets http_targets(const config::Listener& settings) {
   HttpTargets found;
-  const HttpTarget own{
-      {}, {}, settings.server_group, settings.scheduler, settings.http->sticky_session, settings.health_check};
+  const HttpTarget own{{},
+                       {},
+                       settings.server_group,
+                       settings.scheduler,
+                       settings.http->hash_header,
+                       settings.http->sticky_session,
+                       settings.health_check,
+                       settings.http->changes};
   std::unordered_map<std::string_view, std::vector<std::size_t>> by_group;
   for (const config::HttpRule& rule : settings.http->rules) {
     HttpTarget wanted = wanted_by(rule, settings);
@@ -74,7 +90,7 @@ HttpTargets http_targets(const config::Listener& settings) {
 }
 
 service::HttpSettings http_settings(const config::LoadBalancer& balancer, const config::HttpListener& http,
-                                    const config::SessionCookie& cookie) {
+                                    const HttpTarget& target) {
   service::HttpSettings settings;
   settings.header_timeout = http.header_timeout;
   settings.idle_timeout = http.idle_timeout;
@@ -95,12 +111,24 @@ service::HttpSettings http_settings(const config::LoadBalancer& balancer, const 
   settings.slb_id = http.slb_id;
   settings.slb_ip = http.slb_ip;
   settings.load_balancer = balancer.name;
-  settings.cookie = cookie;
+  settings.error_pages = http.error_pages;
+  settings.hash_field = target.hash_header;
+  settings.cookie = target.cookie;
+  settings.request_edits = target.changes.request_headers.value_or(std::vector<service::HeaderEdit>{});
+  settings.answer_edits = target.changes.response_headers.value_or(std::vector<service::HeaderEdit>{});
+  if (target.changes.path_prefix && !target.changes.path_prefix->prefix.empty()) {
+    settings.path_edit = target.changes.path_prefix;
+  }
+  settings.fixed_answer = target.changes.answer;
   return settings;
 }
 
 service::HttpSettings http_settings(const config::LoadBalancer& balancer, const config::HttpListener& http) {
-  service::HttpSettings settings = http_settings(balancer, http, http.sticky_session);
+  HttpTarget own;
+  own.hash_header = http.hash_header;
+  own.cookie = http.sticky_session;
+  own.changes = http.changes;
+  service::HttpSettings settings = http_settings(balancer, http, own);
   settings.redirect = http.redirect;
   return settings;
 }

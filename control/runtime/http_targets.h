@@ -19,8 +19,10 @@ struct HttpTarget {
   std::string rules;  // names of the rules that lead here, with commas; of many the first ones and "..."
   std::string group;
   config::Scheduler scheduler{};
+  std::string hash_header;
   config::SessionCookie cookie;
   config::HealthCheck health_check;
+  config::MessageChanges changes;  // in force: those of the rule and of the listener
 };
 
 struct HttpTargets {
@@ -37,8 +39,7 @@ struct HttpTargets {
                                                   const config::HttpListener& http);
 // For a target of it.
 [[nodiscard]] service::HttpSettings http_settings(const config::LoadBalancer& balancer,
-                                                  const config::HttpListener& http,
-                                                  const config::SessionCookie& cookie);
+                                                  const config::HttpListener& http, const HttpTarget& target);
 
 // Do they say the same? Null: layer 4.
 [[nodiscard]] bool same_http(const service::HttpSettings* a, const service::HttpSettings* b);

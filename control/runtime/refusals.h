@@ -23,7 +23,8 @@ inline constexpr std::array refusal_reasons{
     RefusalReason{"access_denied", &l4::ListenerCounters::access_denied},
     RefusalReason{"connection_rate_exceeded", &l4::ListenerCounters::connection_rate_exceeded},
     RefusalReason{"source_connections_exceeded", &l4::ListenerCounters::source_connections_exceeded},
-    RefusalReason{"source_rate_exceeded", &l4::ListenerCounters::source_rate_exceeded}};
+    RefusalReason{"source_rate_exceeded", &l4::ListenerCounters::source_rate_exceeded},
+    RefusalReason{"source_requests_exceeded", &l4::ListenerCounters::source_requests_exceeded}};
 
 // By reason, over all workers.
 using Refusals = std::array<std::uint64_t, refusal_reasons.size()>;

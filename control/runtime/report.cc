@@ -32,6 +32,7 @@ json::object server_status(const Runtime& runtime, const BackendPlan& backend, c
                       {"configured_weight", backend.configured_weight},
                       {"admin", admin_name(backend.admin)},
                       {"override", backend.overridden},
+                      {"backup", backend.backup},
                       {"health", "unchecked"},
                       {"connections", traffic.active},
                       {"max_connections", backend.max_connections},
@@ -322,14 +323,17 @@ json::value stats(const Runtime& runtime) {
   }
   json::array listeners;
   for (const ListenerPlan& listener : runtime.plan().listeners) {
+    const config::Listener& settings = settings_of(runtime, listener);
     json::array servers;
     for (const BackendPlan& backend : listener.backends) {
       const Traffic traffic = runtime.traffic(backend.id);
       json::object server{{"address", backend.key.address.to_string()}, {"port", backend.port}};
       put_into(server, traffic);
+      if (settings.http) {
+        server["requests"] = to_json(runtime.requests(backend.id));
+      }
       servers.push_back(std::move(server));
     }
-    const config::Listener& settings = settings_of(runtime, listener);
     json::object object = name_of(settings, listener);
     object["load_balancer"] = balancer_of(runtime, listener).name;
     // With those of servers that were removed, and of its rules' targets: it is their sum no more then.
@@ -337,6 +341,9 @@ json::value stats(const Runtime& runtime) {
     if (listener.rule.empty()) {
       put_into(object, runtime.excess(listener.id), settings.bandwidth);
       object["refused"] = refused(runtime.refusals(listener.id));
+      if (settings.http) {
+        object["requests"] = to_json(runtime.requests(listener.id));
+      }
     }
     object["servers"] = std::move(servers);
     listeners.push_back(std::move(object));
@@ -410,6 +417,9 @@ std::string metrics(const Runtime& runtime) {
     if (listener.rule.empty()) {
       add_listener(text, name, runtime.traffic(listener), runtime.excess(listener.id), settings.bandwidth);
       add_refused(text, name, runtime.refusals(listener.id));
+      if (settings.http) {
+        add_requests(text, name, runtime.requests(listener.id));
+      }
     }
     for (const BackendPlan& backend : listener.backends) {
       const Traffic traffic = runtime.traffic(backend.id);
@@ -417,6 +427,9 @@ std::string metrics(const Runtime& runtime) {
       PrometheusText::Labels labels = name;
       labels.emplace_back("server", server);
       add_server(text, labels, traffic, backend.max_connections);
+      if (settings.http) {
+        add_requests(text, labels, runtime.requests(backend.id));
+      }
       if (const auto health = backend.checked ? runtime.health(backend.id) : std::nullopt) {
         add_health(text, labels, *health);
       }

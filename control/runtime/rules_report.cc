@@ -22,6 +22,7 @@ json::object rules_of(const config::Listener& settings) {
   if (settings.per_source) {
     rules["per_source"] = json::object{{"max_connections", settings.per_source->max_connections},
                                        {"max_connection_rate", settings.per_source->max_connection_rate},
+                                       {"max_request_rate", settings.per_source->max_request_rate},
                                        {"ipv6_prefix", settings.per_source->ipv6_prefix}};
   }
   return rules;
@@ -39,7 +40,8 @@ void add_refused(PrometheusText& text, const PrometheusText::Labels& labels, con
   for (std::size_t reason = 0; reason < refusals.size(); ++reason) {
     PrometheusText::Labels all = labels;
     all.emplace_back("reason", refusal_reasons[reason].name);
-    text.counter("steelyard_listener_refused_total", "Packets that a listener's own rules refused, by reason.")
+    text.counter("steelyard_listener_refused_total",
+                 "Packets and requests that a listener's own rules refused, by reason.")
         .add(all, refusals[reason]);
   }
 }

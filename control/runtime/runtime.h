@@ -26,6 +26,7 @@
 #include "control/runtime/flow_jobs.h"
 #include "control/runtime/health_report.h"
 #include "control/runtime/refusals.h"
+#include "control/runtime/request_book.h"
 #include "control/runtime/tap_board.h"
 #include "control/runtime/trace_stream.h"
 #include "control/runtime/traffic.h"
@@ -67,6 +68,12 @@ class Runtime {
   [[nodiscard]] Traffic traffic(const ListenerPlan& listener) const { return traffic_.read(*dataplane_, listener.key); }
   [[nodiscard]] Excess excess(service::ListenerId listener) const { return traffic_.excess(*dataplane_, listener); }
   [[nodiscard]] Refusals refusals(service::ListenerId listener) const { return refusals_.read(*dataplane_, listener); }
+  [[nodiscard]] ListenerRequests requests(service::ListenerId listener) const {
+    return request_book_.read(*dataplane_, listener);
+  }
+  [[nodiscard]] ServerRequests requests(service::BackendId server) const {
+    return request_book_.read(*dataplane_, server);
+  }
   // The last answer of a target's health check before a reload keeps its id, so this is by BackendId.
   [[nodiscard]] std::optional<healthcheck::TargetStatus> health(service::BackendId backend) const {
     return checker_->status({backend.value});
@@ -164,6 +171,7 @@ class Runtime {
   bool ending_shut_out_ = false;  // a walk is under way
   TrafficBook traffic_;
   RefusalBook refusals_;
+  RequestBook request_book_;
   std::vector<std::uint64_t> heartbeats_;
   std::vector<std::chrono::steady_clock::time_point> heartbeat_times_;
   std::vector<bool> stalled_;

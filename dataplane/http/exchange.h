@@ -8,6 +8,7 @@
 #include "dataplane/http/body.h"
 #include "dataplane/http/cookie.h"
 #include "dataplane/http/link.h"
+#include "dataplane/schedule/maglev.h"
 
 namespace steelyard::http {
 
@@ -49,6 +50,7 @@ struct Exchange {
   BodyReader request_body;
   tcp::SliceQueue replay;  // the request's head, as often as it may be sent
   std::uint8_t interims = 0;
+  schedule::ClientKey key;  // of a target with a scheduler by hash
 
   // --- the server ------------------------------------------------------------------------------------------------
   service::ListenerId listener;  // where the client came to

@@ -10,6 +10,7 @@
 
 #include "dataplane/http/access_record.h"
 #include "dataplane/http/cause.h"
+#include "dataplane/schedule/maglev.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/endpoints.h"
 #include "dataplane/tcp/slice.h"
@@ -52,9 +53,12 @@ class Ground {
     std::optional<std::size_t> server;  // place in the target
     Cause refused = Cause::no_server;   // no_server, or queue_full: none has a place
   };
-  // The server of the next request, by the target's scheduler; `without`: places that have been tried.
-  [[nodiscard]] virtual Choice choose(const service::Listener& target, const service::Address& client,
-                                      std::uint16_t client_port, std::span<const std::size_t> without) = 0;
+  // Has a client asked a listener for less than it may? Asked once for each request.
+  [[nodiscard]] virtual bool takes_request(const service::Listener& listener, const service::Address& client) = 0;
+  // The server of the next request, by the target's scheduler. `key`: what a scheduler by hash goes by. `without`:
+  // places that have been tried.
+  [[nodiscard]] virtual Choice choose(const service::Listener& target, schedule::ClientKey key,
+                                      std::span<const std::size_t> without) = 0;
   // Has a server that was not chosen by its turn a place for one more request?
   [[nodiscard]] virtual bool has_place(const service::Server& server) const = 0;
   // A request is counted as the server's from now on, and no more.

@@ -165,6 +165,7 @@ class Proxy::Machine {
     Location location{};
     const service::FixedAnswer* fixed = nullptr;  // instead of a page of ours
   };
+  [[nodiscard]] const service::FixedAnswer* page_for(service::ListenerId listener, std::uint16_t status) const;
   std::uint64_t write_own(LinkIndex client, const OwnAnswer& own);
   void answer(ExchangeIndex x, OwnAnswer own);
   void answer(ExchangeIndex x, std::uint16_t status, Cause cause) { answer(x, {.status = status, .cause = cause}); }

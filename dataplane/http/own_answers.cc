@@ -1,4 +1,5 @@
 // What Steelyard answers by itself: errors, each with its cause, and redirections.
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
@@ -13,6 +14,10 @@ std::string_view reason_of(std::uint16_t status) {
   switch (status) {
     case 200:
       return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
     case 204:
       return "No Content";
     case 301:
@@ -27,14 +32,20 @@ std::string_view reason_of(std::uint16_t status) {
       return "Permanent Redirect";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 403:
       return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
       return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
     case 408:
       return "Request Timeout";
+    case 409:
+      return "Conflict";
     case 410:
       return "Gone";
     case 413:
@@ -43,10 +54,16 @@ std::string_view reason_of(std::uint16_t status) {
       return "URI Too Long";
     case 417:
       return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
     case 429:
       return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
+    case 451:
+      return "Unavailable For Legal Reasons";
+    case 500:
+      return "Internal Server Error";
     case 501:
       return "Not Implemented";
     case 502:
@@ -58,7 +75,7 @@ std::string_view reason_of(std::uint16_t status) {
     case 505:
       return "HTTP Version Not Supported";
     default:
-      return "Error";
+      return status < 300 ? "OK" : "Error";
   }
 }
 
@@ -119,6 +136,9 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
   if (own.status == 405) {
     writer.field("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
   }
+  if (own.status == 429) {
+    writer.field("Retry-After", "1");
+  }
   if (own.close) {
     writer.field("Connection", "close");
   }
@@ -138,6 +158,13 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
   return writer.written();
 }
 
+// What the configuration says instead of our own page; null: nothing.
+const service::FixedAnswer* Proxy::Machine::page_for(service::ListenerId listener, std::uint16_t status) const {
+  const std::vector<service::FixedAnswer>& pages = settings_of(listener).error_pages;
+  const auto found = std::ranges::find(pages, status, &service::FixedAnswer::status);
+  return found == pages.end() ? nullptr : &*found;
+}
+
 // Ends the exchange by an answer of ours.
 void Proxy::Machine::answer(ExchangeIndex x, OwnAnswer own) {
   Exchange& exchange = exchange_at(x);
@@ -145,6 +172,9 @@ void Proxy::Machine::answer(ExchangeIndex x, OwnAnswer own) {
   exchange.record.status = own.status;
   exchange.record.cause = own.cause;
   own.with_body = exchange.method != Method::head;
+  if (own.fixed == nullptr) {
+    own.fixed = page_for(exchange.listener, own.status);
+  }
   own.close = exchange.close_client || !exchange.body_taken || exchange.client_is_1_0;
   exchange.record.octets_out += write_own(exchange.client, own);
   const LinkIndex client = exchange.client;
@@ -157,7 +187,7 @@ void Proxy::Machine::answer_fixed(ExchangeIndex x, const service::FixedAnswer& f
   answer(x, {.status = fixed.status,
              .cause = fixed.denied ? Cause::denied : Cause::fixed_answer,
              .without_content = empty,
-             .fixed = &fixed});
+             .fixed = fixed.denied && fixed.body.empty() ? nullptr : &fixed});
 }
 
 // To octets that have not become a request; then the connection ends. It is logged like one.
@@ -174,7 +204,7 @@ void Proxy::Machine::answer_without_request(LinkIndex index, std::uint16_t statu
     record.client = service::Address::from_v6(endpoints->remote.bytes());
     record.client_port = endpoints->remote_port;
   }
-  record.octets_out = write_own(index, {.status = status, .cause = cause, .with_body = true, .close = true});
+  record.octets_out = write_own(index, {.status = status, .cause = cause, .fixed = page_for(link.listener, status)});
   ground_.log(record);
   settle_client(index, true);
 }

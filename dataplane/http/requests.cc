@@ -10,6 +10,22 @@ namespace {
 
 const service::HttpSettings defaults;
 
+// What a scheduler by hash places the request by. Without the field that counts: the client's address.
+schedule::ClientKey key_of(const Exchange& exchange, const service::Listener& target, const RequestHead& head) {
+  if (target.scheduler == service::Scheduler::uri) {
+    return schedule::text_key(head.path);
+  }
+  if (target.scheduler == service::Scheduler::header) {
+    for (const Field& field : head.fields.all()) {
+      if (same_name(field.name, target.http->hash_field) && !field.value.empty()) {
+        return schedule::text_key(field.value);
+      }
+    }
+  }
+  return schedule::client_key(target.scheduler, exchange.record.client, exchange.record.client_port, target.key.address,
+                              target.key.port);
+}
+
 std::uint32_t microseconds(tcp::Duration duration) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(duration.count(), 0, AccessRecord::never - 1));
 }
@@ -155,6 +171,10 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
   const service::HttpSettings& settings = *listener->http;
   exchange.close_client =
       exchange.close_client || (settings.most_requests != 0 && link.requests >= settings.most_requests);
+  if (listener->per_source.request_rate != 0 && !ground_.takes_request(*listener, exchange.record.client)) {
+    answer(x, {.status = 429, .cause = Cause::rate_limited, .close = false});
+    return false;
+  }
   if (settings.most_body_octets != 0 && head.framing.kind == BodyKind::length &&
       head.framing.length > settings.most_body_octets) {
     answer(x, 413, Cause::body_too_large);
@@ -179,6 +199,9 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
   if (target->http->fixed_answer) {
     answer_fixed(x, *target->http->fixed_answer);
     return false;
+  }
+  if (service::by_hash(target->scheduler)) {
+    exchange.key = key_of(exchange, *target, head);
   }
   judge_cookie(exchange, *target, head);
   if (!compose_request(exchange, *listener, *target, head)) {

@@ -82,8 +82,7 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
       without[count++] = static_cast<std::size_t>(found - target.servers.begin());
     }
   }
-  const Ground::Choice choice =
-      ground_.choose(target, exchange.record.client, exchange.record.client_port, std::span(without).first(count));
+  const Ground::Choice choice = ground_.choose(target, exchange.key, std::span(without).first(count));
   refused = choice.refused;
   return choice.server ? std::optional(static_cast<std::uint32_t>(*choice.server)) : std::nullopt;
 }

@@ -26,6 +26,7 @@ SourceTable::Use Balancer::use_of(const SourceKey& key, const WindowTime& now) c
     const SourceTable::Use use = table->find(key, now);
     all.connections += use.connections;
     all.recent += use.recent;
+    all.requests += use.requests;
   }
   return all;
 }
@@ -77,6 +78,21 @@ bool Balancer::has_too_many(const service::Listener& listener, const service::Ad
     return false;
   }
   counters_of(listener).source_connections_exceeded.add();
+  return true;
+}
+
+bool Balancer::takes_request(const service::Listener& listener, const service::Address& source) {
+  const service::SourceLimits& limits = listener.per_source;
+  if (limits.request_rate == 0) {
+    return true;
+  }
+  const WindowTime now = WindowTime::at(now_ns_);
+  const SourceKey key = source_key(key_, listener.id, limits, source);
+  if (!has_room(use_of(key, now).requests, limits.request_rate)) {
+    counters_of(listener).source_requests_exceeded.add();
+    return false;
+  }
+  sources_[worker_.value]->asked(key, now);
   return true;
 }
 

@@ -288,10 +288,13 @@ class Balancer {
   [[nodiscard]] bool client_comes(const service::Listener& listener, const service::Address& source);
   // One that was counted is over.
   void client_goes(service::ListenerId listener, const service::Address& source);
-  // The server of the next request, by the target's scheduler, among those with a place for it here. `without`: places
-  // of servers that have been tried; of more than seven the first seven count.
-  [[nodiscard]] ServerChoice choose(const service::Listener& target, const service::Address& client,
-                                    std::uint16_t client_port, std::span<const std::size_t> without);
+  // admission.cc. May its source ask for something now? If so, it counts; otherwise that is counted.
+  [[nodiscard]] bool takes_request(const service::Listener& listener, const service::Address& source);
+  // The server of the next request, by the target's scheduler, among those with a place for it here. `key`: what a
+  // scheduler by hash goes by. `without`: places of servers that have been tried; of more than seven the first seven
+  // count.
+  [[nodiscard]] ServerChoice choose(const service::Listener& target, schedule::ClientKey key,
+                                    std::span<const std::size_t> without);
   // Has a server that was chosen for another reason than its turn a place for one more request here?
   [[nodiscard]] bool has_place(const service::Server& server) { return !lacks_place(server); }
   void begin_request(const service::Listener& target, service::BackendId server);

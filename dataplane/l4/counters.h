@@ -36,12 +36,14 @@ static_assert(sizeof(BackendCounters) == 64);
 static_assert(offsetof(BackendCounters, packets_in) == 8 && offsetof(BackendCounters, bytes_in) == 16 &&
               offsetof(BackendCounters, packets_out) == 24 && offsetof(BackendCounters, bytes_out) == 32);
 
-// What a listener's rules have refused: packets without a flow. And what came in, where that is limited or ends here.
+// What a listener's rules have refused: packets without a flow, and requests. And what came in, where that is limited
+// or ends here.
 struct alignas(64) ListenerCounters {
   service::Counter access_denied;
   service::Counter connection_rate_exceeded;
   service::Counter source_connections_exceeded;
   service::Counter source_rate_exceeded;
+  service::Counter source_requests_exceeded;
   RateWindow came;
   service::Gauge terminated;  // connections of clients that end here
 };

@@ -87,12 +87,8 @@ void Balancer::client_goes(service::ListenerId id, const service::Address& sourc
   }
 }
 
-ServerChoice Balancer::choose(const service::Listener& target, const service::Address& client,
-                              std::uint16_t client_port, std::span<const std::size_t> without) {
-  schedule::ClientKey key{};
-  if (service::by_hash(target.scheduler)) {
-    key = schedule::client_key(target.scheduler, client, client_port, target.key.address, target.key.port);
-  }
+ServerChoice Balancer::choose(const service::Listener& target, schedule::ClientKey key,
+                              std::span<const std::size_t> without) {
   if (without.empty()) {
     return choose_server(target, key, schedule::Need::permit);
   }

@@ -12,6 +12,7 @@
 // Costs nothing until commit(): address space is reserved, no memory.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -55,7 +56,8 @@ class SourceTable {
  public:
   struct Use {
     std::uint64_t connections = 0;
-    std::uint64_t recent = 0;  // new ones, as RateWindow::recent()
+    std::uint64_t recent = 0;    // new ones, as RateWindow::recent()
+    std::uint64_t requests = 0;  // the same of requests
   };
 
   // Room for at least `capacity` sources. Throws std::bad_alloc when the address space cannot be had.
@@ -70,7 +72,8 @@ class SourceTable {
       if (entry.fingerprint.load(std::memory_order_acquire) != key.fingerprint) {
         continue;
       }
-      const Use use{entry.connections.load(std::memory_order_acquire), entry.window.recent(now)};
+      const Use use{entry.connections.load(std::memory_order_acquire), entry.window.recent(now),
+                    entry.requests.recent(now)};
       // The owner gives an entry to another source by way of 0.
       if (entry.fingerprint.load(std::memory_order_acquire) == key.fingerprint) {
         return use;
@@ -79,8 +82,9 @@ class SourceTable {
     return {};
   }
 
-  // The owner alone: a new connection comes; one is open; one is open no more.
+  // The owner alone: a new connection comes; a request does; a connection is open; one is open no more.
   void came(const SourceKey& key, const WindowTime& now) { entry_of(key, now).window.add(now); }
+  void asked(const SourceKey& key, const WindowTime& now) { entry_of(key, now).requests.add(now); }
   void opened(const SourceKey& key, const WindowTime& now) { change(entry_of(key, now), 1); }
   void closed(const SourceKey& key) {
     for (Entry& entry : buckets_[place_of(key)]) {
@@ -97,6 +101,7 @@ class SourceTable {
   struct Entry {
     std::atomic<std::uint64_t> fingerprint{0};  // 0: free
     RateWindow window;
+    RateWindow requests;
     std::atomic<std::uint32_t> connections{0};
   };
   struct alignas(64) Bucket : std::array<Entry, ways> {};
@@ -121,7 +126,8 @@ class SourceTable {
       }
       // Free ones first, then those with nothing open, then the longest unused.
       const bool open = entry.connections.load(std::memory_order_relaxed) != 0;
-      const std::uint64_t unused = now.seconds_since(entry.window.last_second());
+      const std::uint64_t unused =
+          std::min(now.seconds_since(entry.window.last_second()), now.seconds_since(entry.requests.last_second()));
       const std::uint64_t order = (fingerprint == 0 ? std::uint64_t{2} : open ? 0U : 1U) << 32U | unused;
       if (oldest == nullptr || order > greatest) {
         oldest = &entry;
@@ -131,6 +137,7 @@ class SourceTable {
     oldest->fingerprint.store(0, std::memory_order_release);
     oldest->connections.store(0, std::memory_order_release);
     oldest->window.clear();
+    oldest->requests.clear();
     oldest->fingerprint.store(key.fingerprint, std::memory_order_release);
     return *oldest;
   }

@@ -79,12 +79,29 @@ ClientKey client_key(service::Scheduler kind, const service::Address& client, st
       return {absorb(0, client)};
     case service::Scheduler::tch:
       return {absorb(absorb(absorb(0, client), vip), std::uint64_t{client_port} << 16U | vip_port)};
+    case service::Scheduler::uri:
+    case service::Scheduler::header:
+      return {absorb(0, client)};  // of a request that does not say what it is placed by
     case service::Scheduler::wrr:
     case service::Scheduler::wlc:
     case service::Scheduler::rr:
       break;
   }
   return {};
+}
+
+ClientKey text_key(std::string_view text) {
+  constexpr std::size_t word = sizeof(std::uint64_t);
+  std::uint64_t state = text.size();
+  while (!text.empty()) {
+    std::uint64_t octets = 0;
+    for (const char character : text.substr(0, word)) {
+      octets = octets << 8U | static_cast<std::uint8_t>(character);
+    }
+    state = absorb(state, octets);
+    text.remove_prefix(std::min(word, text.size()));
+  }
+  return {state};
 }
 
 ClientKey next_key(ClientKey key) {

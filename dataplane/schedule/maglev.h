@@ -33,6 +33,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "dataplane/service/hash_table.h"
 #include "dataplane/service/snapshot.h"
@@ -46,6 +47,9 @@ namespace steelyard::schedule {
 struct ClientKey {
   std::uint64_t value = 0;
 };
+
+// Of a text that a request has: its path, a field.
+[[nodiscard]] ClientKey text_key(std::string_view text);
 
 // Ports in host order. `sch` looks at the client's address alone, `tch` at everything; other schedulers at nothing.
 [[nodiscard]] ClientKey client_key(service::Scheduler kind, const service::Address& client, std::uint16_t client_port,

@@ -35,12 +35,25 @@ std::size_t policy_words(service::Scheduler kind, std::size_t servers) {
       return LeastConnections::words(servers);
     case service::Scheduler::sch:
     case service::Scheduler::tch:
+    case service::Scheduler::uri:
+    case service::Scheduler::header:
       return HashPlacement::words(servers);
     case service::Scheduler::wrr:
     case service::Scheduler::rr:
       break;
   }
   return WeightedRotation::words(servers);
+}
+
+// A server that is no backup, and usable.
+bool has_usable_primary(const service::Listener& listener) {
+  for (std::size_t index = 0; index < listener.servers.size(); ++index) {
+    const service::Server& server = listener.servers[index];
+    if (!server.backup && server.weight > 0 && listener.state->states[index].up.load(std::memory_order_acquire)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // Lets every `by_id` be an index, in the order of the servers' ids.
@@ -92,11 +105,13 @@ void Scheduler::take_weights(const service::Listener& listener, std::span<std::u
                              std::uint64_t now_ns) {
   std::uint64_t next_step = no_step;
   usable_ = 0;
+  const bool backups_stand_by = has_usable_primary(listener);
   for (std::size_t index = 0; index < listener.servers.size(); ++index) {
     const service::ServerState& state = listener.state->states[index];
     std::uint32_t weight = listener.servers[index].weight;
     assert(weight <= max_weight);
-    if (weight > 0 && state.up.load(std::memory_order_acquire)) {
+    const bool stands_by = listener.servers[index].backup && backups_stand_by;
+    if (weight > 0 && !stands_by && state.up.load(std::memory_order_acquire)) {
       ++usable_;
       if (service::by_hash(listener.scheduler)) {
         weights[index] = weight;  // a weight that grows would move clients at each of its steps

@@ -94,7 +94,7 @@ class Scheduler {
   [[nodiscard]] std::optional<std::size_t> find(const service::Listener& listener, service::BackendId server) const;
 
   // The weight that the server had at the last rebuild, slow start included; 0: takes no new connections, be it down,
-  // without a weight, or a secondary that stands by.
+  // without a weight, or a secondary or a backup that stands by.
   [[nodiscard]] std::uint32_t effective_weight(const service::Listener& listener, std::size_t index) const;
 
  private:

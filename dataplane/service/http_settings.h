@@ -97,6 +97,8 @@ struct HttpSettings {
   std::string load_balancer;  // what SLB-ID says
   SessionCookie cookie;
   std::optional<Redirect> redirect;
+  std::vector<FixedAnswer> error_pages;  // instead of Steelyard's own, by status
+  std::string hash_field;                // of a target with scheduler `header`: the field's name
   // Of a target: what happens to its messages.
   std::vector<HeaderEdit> request_edits;
   std::vector<HeaderEdit> answer_edits;

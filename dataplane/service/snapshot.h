@@ -29,10 +29,12 @@ enum class Mode : std::uint8_t { nat, fullnat, dr, tunnel };
 }
 // How a server of full NAT, which sees one of our addresses, is told the client's.
 enum class ClientAddress : std::uint8_t { none, toa, proxy_v2 };
-enum class Scheduler : std::uint8_t { wrr, wlc, rr, sch, tch };
-// By consistent hash: the server follows from the client, so that every process with this configuration finds it again.
+// The last two of layer 7 alone: by the path of a request, and by a field of it.
+enum class Scheduler : std::uint8_t { wrr, wlc, rr, sch, tch, uri, header };
+// By consistent hash: the server follows from the client or the request, so that every process with this configuration
+// finds it again.
 [[nodiscard]] constexpr bool by_hash(Scheduler scheduler) {
-  return scheduler == Scheduler::sch || scheduler == Scheduler::tch;
+  return scheduler >= Scheduler::sch;
 }
 // What happens to the connections of a server that was removed or turned unhealthy.
 enum class OrphanPolicy : std::uint8_t { run, reset };
@@ -53,6 +55,7 @@ struct Server {
   std::uint8_t weight = 100;  // 0..100; 0 takes no new connections
   BackendId id;
   std::uint32_t max_connections = 0;  // over all workers; 0: no limit
+  bool backup = false;                // takes new connections only while no other server can
 };
 
 // Live part of a listener. `epoch` grows after every change of a state, so that a worker compares one number.
@@ -69,8 +72,9 @@ struct SourceLimits {
   std::uint8_t ipv6_prefix = 64;      // addresses with so many first bits in common are one source
   // Of the counts: those of another generation are forgotten. Grows when counting begins, or goes by other prefixes.
   std::uint32_t generation = 0;
+  std::uint32_t request_rate = 0;  // layer 7: requests a second
 
-  [[nodiscard]] bool any() const { return connections != 0 || connection_rate != 0; }
+  [[nodiscard]] bool any() const { return connections != 0 || connection_rate != 0 || request_rate != 0; }
   friend bool operator==(const SourceLimits&, const SourceLimits&) = default;
 };
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -43,6 +44,14 @@ class StableArray {
     for (; committed_ < count; ++committed_) {
       new (&elements_[committed_]) Element();
     }
+  }
+  // Makes the memory of an element real, committed or not, so that a first write to it is no page fault. Any thread
+  // that is no worker; what is in it stays. Linux before 5.14 does not know how: then the first write pays.
+  void populate(std::size_t index) {
+    constexpr std::size_t page = 4096;
+    const auto first = reinterpret_cast<std::uintptr_t>(elements_ + index);
+    const std::uintptr_t begin = first / page * page;
+    static_cast<void>(madvise(reinterpret_cast<void*>(begin), first + sizeof(Element) - begin, MADV_POPULATE_WRITE));
   }
   [[nodiscard]] std::size_t committed() const { return committed_; }
   // The whole address space, committed or not: what is not reads as zero, at the price of a page fault.

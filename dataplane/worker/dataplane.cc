@@ -206,7 +206,8 @@ void Dataplane::make_applications(DataplaneSettings& settings) {
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     Http http;
     http.log = std::make_unique<AccessRing>(settings.http->log_bytes);
-    http.application = std::make_unique<HttpApplication>(proxy_setup(*settings.http), mtus, *http.log);
+    http.requests = std::make_unique<RequestTables>();
+    http.application = std::make_unique<HttpApplication>(proxy_setup(*settings.http), mtus, *http.log, *http.requests);
     settings.tcp->applications.push_back(http.application.get());
     http_.push_back(std::move(http));
   }
@@ -245,6 +246,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   permits_->published();
   permits_->balance();
   commit_sources(*current_);
+  populate_requests(nullptr, *current_);
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     workers_.push_back(std::make_unique<Worker>(setup_of(worker, settings)));
   }
@@ -403,7 +405,21 @@ void Dataplane::commit_sources(const service::Snapshot& snapshot) {
   }
 }
 
+void Dataplane::populate_requests(const service::Snapshot* old, const service::Snapshot& next) {
+  for (std::size_t id = 0; id < next.listeners.size() && !http_.empty(); ++id) {
+    const auto& listener = next.listeners[id];
+    const bool known = old != nullptr && id < old->listeners.size() && old->listeners[id] == listener;
+    if (listener == nullptr || listener->http == nullptr || known) {
+      continue;
+    }
+    for (const Http& http : http_) {
+      http.requests->populate(*listener);
+    }
+  }
+}
+
 void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
+  populate_requests(current_.get(), *snapshot);
   std::shared_ptr<const service::Snapshot> old = std::exchange(current_, std::move(snapshot));
   set_limits();
   published_.store(current_.get(), std::memory_order_release);

@@ -159,6 +159,13 @@ class Dataplane {
   [[nodiscard]] const http::ProxyCounters* http_counters(std::size_t worker) const {
     return http_.empty() ? nullptr : &http_[worker].application->counters();
   }
+  // What a worker has counted of requests. Null: there are no HTTP listeners. Any thread.
+  [[nodiscard]] const http::ListenerRequests* requests(std::size_t worker, service::ListenerId listener) const {
+    return http_.empty() ? nullptr : &std::as_const(http_[worker].requests->listeners)[listener.value];
+  }
+  [[nodiscard]] const http::ServerRequests* requests(std::size_t worker, service::BackendId server) const {
+    return http_.empty() ? nullptr : &std::as_const(http_[worker].requests->servers)[server.value];
+  }
   // What a worker tells of requests; for one consumer. With `http` alone.
   [[nodiscard]] AccessRing& access_ring(std::size_t worker) { return *http_[worker].log; }
 
@@ -178,6 +185,7 @@ class Dataplane {
   nic::Result<void> launch();
   void join_groups();
   void set_limits();
+  void populate_requests(const service::Snapshot* old, const service::Snapshot& next);
 
   nic::Eal eal_;
   Clock clock_;
@@ -192,6 +200,7 @@ class Dataplane {
   std::vector<TcpPools> tcp_pools_;  // by worker, if TCP ends in them
   struct Http {
     std::unique_ptr<AccessRing> log;
+    std::unique_ptr<RequestTables> requests;
     std::unique_ptr<HttpApplication> application;
   };
   std::vector<Http> http_;  // the same, if there may be HTTP listeners

@@ -56,8 +56,12 @@ tcp::Settings server_settings(std::uint16_t mtu) {
 
 // Through which port a client comes nobody knows before: the narrowest of all is taken, so that no segment is too large
 // for the way back.
-HttpApplication::HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log)
-    : setup_(setup), log_(log), clients_(client_settings(mtus.empty() ? 1'500 : *std::ranges::min_element(mtus))) {
+HttpApplication::HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log,
+                                 RequestTables& requests)
+    : setup_(setup),
+      log_(log),
+      requests_(requests),
+      clients_(client_settings(mtus.empty() ? 1'500 : *std::ranges::min_element(mtus))) {
   for (const std::uint16_t mtu : mtus) {
     if (std::ranges::find(servers_, mtu, &tcp::Settings::mtu) == servers_.end()) {
       servers_.push_back(server_settings(mtu));
@@ -303,9 +307,13 @@ void HttpApplication::compact(tcp::SliceQueue& queue) {
   host_->compact(queue);
 }
 
-http::Ground::Choice HttpApplication::choose(const service::Listener& target, const service::Address& client,
-                                             std::uint16_t client_port, std::span<const std::size_t> without) {
-  const l4::ServerChoice choice = balancer_->choose(target, client, client_port, without);
+bool HttpApplication::takes_request(const service::Listener& listener, const service::Address& client) {
+  return balancer_->takes_request(listener, client);
+}
+
+http::Ground::Choice HttpApplication::choose(const service::Listener& target, schedule::ClientKey key,
+                                             std::span<const std::size_t> without) {
+  const l4::ServerChoice choice = balancer_->choose(target, key, without);
   return {choice.server,
           choice.refused == DropReason::no_usable_server ? http::Cause::no_server : http::Cause::queue_full};
 }
@@ -323,6 +331,7 @@ void HttpApplication::end_request(service::ListenerId target, service::BackendId
 }
 
 void HttpApplication::log(const http::AccessRecord& record) {
+  requests_.add(record);
   static_cast<void>(log_.push(record));
 }
 

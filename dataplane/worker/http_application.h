@@ -20,6 +20,7 @@
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/settings.h"
 #include "dataplane/worker/access_ring.h"
+#include "dataplane/worker/request_tables.h"
 #include "dataplane/worker/tcp_application.h"
 #include "dataplane/worker/tcp_host.h"
 
@@ -27,8 +28,9 @@ namespace steelyard::worker {
 
 class HttpApplication final : public TcpApplication, private http::Ground {
  public:
-  // `mtus`: of the ports. `log` outlives the application. Control thread.
-  HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log);
+  // `mtus`: of the ports. `log` and `requests` outlive the application. Control thread.
+  HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log,
+                  RequestTables& requests);
   ~HttpApplication() override;
 
   void attach(TcpHost& host) override;
@@ -71,7 +73,8 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   [[nodiscard]] const std::uint8_t* data_of(const tcp::Slice& slice) const override;
   tcp::Memory& memory() override;
   void compact(tcp::SliceQueue& queue) override;
-  Choice choose(const service::Listener& target, const service::Address& client, std::uint16_t client_port,
+  bool takes_request(const service::Listener& listener, const service::Address& client) override;
+  Choice choose(const service::Listener& target, schedule::ClientKey key,
                 std::span<const std::size_t> without) override;
   [[nodiscard]] bool has_place(const service::Server& server) const override;
   void begin_request(const service::Listener& target, const service::Server& server) override;
@@ -88,6 +91,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
 
   http::ProxySetup setup_;
   AccessRing& log_;
+  RequestTables& requests_;
   tcp::Settings clients_;
   std::vector<tcp::Settings> servers_;  // one for each MTU that some port has
   TcpHost* host_ = nullptr;

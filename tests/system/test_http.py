@@ -263,6 +263,87 @@ class HttpRules(HttpCase):
             check({("x", "/"): "a", ("x", "/api/1"): "c", ("x", "/apix"): "c", ("a.img.example", "/"): "a"})
             self.assertEqual(running.answer().json()["server"], "a")
 
+    def test_messages_are_changed_and_answered_as_the_file_says(self):
+        self.web_servers(1)
+        rules = [
+            {"name": "api", "url": "/api/", "server_group": "web", "path_prefix": {"replace": "/api/", "with": "/v2/"}},
+            {"name": "no", "url": "/no", "answer": "deny"},
+            {"name": "gone", "url": "/gone", "answer": {"status": 410, "body": "gone for good"}},
+        ]
+        changes = {
+            "request_headers": [{"set": "X-Site", "value": "shop"}, {"remove": "X-Debug"}],
+            "response_headers": [{"set": "X-Frame-Options", "value": "DENY"}, {"remove": "X-Server"}],
+            "error_pages": [{"status": [403, 503], "content_type": "text/plain", "body": "not now"}],
+        }
+        steelyard = self.listen(groups=[config.group("web", IPV4, 80, weights=(100,))], rules=rules, **changes)
+        with self.connect() as connection:
+            answer = connection.ask("/api/list?of=/api/", headers=[("X-Site", "mine"), ("X-Debug", "1")])
+            headers = dict(answer.json()["headers"])
+            self.assertEqual(answer.json()["path"], "/v2/list?of=/api/")
+            self.assertEqual((headers.get("X-Site"), headers.get("X-Debug")), ("shop", None))
+            self.assertEqual((answer.header("X-Frame-Options"), answer.header("X-Server")), ("DENY", None))
+            answer = connection.ask("/no")
+            self.assertEqual((answer.status, answer.header("Content-Type"), answer.body), (403, "text/plain", b"not now"))
+            answer = connection.ask("/gone")
+            self.assertEqual((answer.status, answer.body), (410, b"gone for good"))
+            document = steelyard.document
+            del document["load_balancers"][0]["listeners"][0]["rules"]
+            steelyard.reload(document)
+            self.assertEqual(connection.ask("/no").status, 200)
+
+    def test_the_same_path_and_the_same_user_have_the_same_server(self):
+        self.web_servers()
+        rules = [{"name": "users", "url": "/user", "server_group": "web", "scheduler": "header", "hash_header": "X-User"}]
+        self.listen(scheduler="uri", rules=rules)
+
+        def servers(paths, headers=()):
+            with self.connect() as connection:
+                return [connection.ask(path, headers=headers).json()["server"] for path in paths]
+
+        paths = [f"/{number}" for number in range(60)]
+        eventually(lambda: set(servers(paths)) == {"a", "b", "c"}, "all servers answer", timeout=15)
+        self.assertEqual(len(set(servers(["/same?a=1", "/same", "/same?b=2"] * 3))), 1)
+        users = [servers([f"/user/{number}" for number in range(6)], [("X-User", f"user{user}")]) for user in range(40)]
+        self.assertEqual({len(set(own)) for own in users}, {1})
+        self.assertEqual({own[0] for own in users}, {"a", "b", "c"})
+
+    def test_a_backup_serves_while_nobody_else_can(self):
+        servers = self.web_servers(2)
+        group = config.group("web", IPV4, 80, weights=(100, 100))
+        group["servers"][1]["backup"] = True
+        self.listen(groups=[group])
+
+        def who():
+            with self.connect() as connection:
+                return {connection.ask().header("X-Server") for _ in range(6)}
+
+        eventually(lambda: who() == {"a"}, "the first server answers everything", timeout=15)
+        servers[0].kill()
+        eventually(lambda: who() == {"b"}, "the backup answers everything", timeout=15)
+        servers[0].start()
+        eventually(lambda: who() == {"a"}, "the first server answers everything again", timeout=15)
+
+    @for_each(workers=WORKERS)
+    def test_a_source_that_asks_too_often_is_told_429(self, workers):
+        self.web_servers(1)
+        group = config.group("web", IPV4, 80, weights=(100,))
+        steelyard = self.listen(workers=workers, groups=[group], per_source={"max_request_rate": 20})
+        statuses = []
+        for _ in range(5):
+            with http.connect(self.client, IPV4.vip(), 80, IPV4.far(1)) as connection:
+                statuses += [connection.ask().status for _ in range(40)]
+        self.assertEqual(set(statuses), {200, 429})
+        with http.connect(self.client, IPV4.vip(), 80, IPV4.far(2)) as connection:
+            self.assertEqual({connection.ask().status for _ in range(10)}, {200})
+        listener = steelyard.stats()["listeners"][0]
+        self.assertEqual(listener["refused"]["source_requests_exceeded"], statuses.count(429))
+        requests = listener["requests"]
+        self.assertEqual(requests["by_cause"], {"RL": statuses.count(429)})
+        self.assertEqual(requests["by_class"]["4xx"], statuses.count(429))
+        self.assertEqual(requests["by_class"]["2xx"], statuses.count(200) + 10)
+        self.assertEqual(requests["times"]["total"]["count"], len(statuses) + 10)
+        self.assertEqual(listener["servers"][0]["requests"]["first_byte"]["count"], statuses.count(200) + 10)
+
     def test_a_redirect_listener(self):
         listener = {"protocol": "http", "port": 80, "redirect": {"status": 301}}
         self.balance([config.load_balancer("shop", IPV4.vip(), listener)], [])

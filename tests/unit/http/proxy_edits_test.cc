@@ -65,6 +65,71 @@ TEST(ProxyEdits, APrefixIsTakenAwayOrReplaced) {
   EXPECT_EQ(target("/api", "/internal", "/other/api"), "/other/api");
 }
 
+TEST(ProxyEdits, APageOfTheConfigurationStandsInsteadOfOurs) {
+  service::HttpSettings http;
+  http.error_pages = {{.status = 503, .content_type = "text/plain", .body = "later"}};
+  ProxyWorld world({.http = http, .servers = 0});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  EXPECT_THAT(world.heard(client), AllOf(StartsWith("HTTP/1.1 503 "), HasSubstr("Content-Type: text/plain\r\n"),
+                                         testing::EndsWith("Content-Length: 5\r\n\r\nlater")));
+  EXPECT_EQ(world.log().at(0).cause, Cause::no_server);
+  world.says(client, "GET / HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(world.heard(client), HasSubstr("Steelyard: BR")) << "has no page of its own";
+}
+
+TEST(ProxyEdits, WhoAsksForTooMuchIsTold429AndMayGoOn) {
+  ProxyWorld world;
+  world.listener().per_source.request_rate = 1;
+  world.publish();
+  world.set_requests_left(1);
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  world.says(world.last_opened(), ProxyWorld::ok);
+  EXPECT_THAT(world.heard(client), StartsWith("HTTP/1.1 200 "));
+  world.says(client, ProxyWorld::get);
+  EXPECT_THAT(world.heard(client),
+              AllOf(StartsWith("HTTP/1.1 429 Too Many Requests\r\n"), HasSubstr("Retry-After: 1\r\n"),
+                    HasSubstr("Steelyard: RL"), Not(HasSubstr("Connection: close"))));
+  EXPECT_EQ(world.opened().size(), 1U);
+  world.set_requests_left(1);
+  world.says(client, ProxyWorld::get);
+  world.says(world.last_opened(), ProxyWorld::ok);
+  EXPECT_THAT(world.heard(client), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST(ProxyEdits, ServersAreChosenByPathOrByAField) {
+  ProxyWorld world;
+  const auto key_of = [&world](const std::string& request) {
+    world.says(world.client(), request);
+    return world.last_key().value;
+  };
+  const auto get = [](const std::string& target, const std::string& field = {}) {
+    return "GET " + target + " HTTP/1.1\r\nHost: a\r\n" + field + "\r\n";
+  };
+  world.listener().scheduler = service::Scheduler::uri;
+  world.publish();
+  EXPECT_EQ(key_of(get("/one")), key_of(get("/one?query=1"))) << "the query does not count";
+  EXPECT_NE(key_of(get("/one")), key_of(get("/two")));
+  world.listener().scheduler = service::Scheduler::header;
+  service::HttpSettings http = *world.listener().http;
+  http.hash_field = "X-User";
+  world.listener().http = std::make_shared<const service::HttpSettings>(http);
+  world.publish();
+  EXPECT_EQ(key_of(get("/one", "x-user: ann\r\n")), key_of(get("/two", "X-User: ann\r\n")));
+  EXPECT_NE(key_of(get("/one", "X-User: ann\r\n")), key_of(get("/one", "X-User: bob\r\n")));
+  EXPECT_EQ(key_of(get("/one")), key_of(get("/two", "X-User:\r\n"))) << "by the client's address";
+}
+
+TEST(ProxyEdits, ADenialIsAPageOfOurs) {
+  service::HttpSettings http;
+  http.fixed_answer.emplace();
+  ProxyWorld world({.http = http, .servers = 0});
+  const auto client = world.client();
+  world.says(client, ProxyWorld::get);
+  EXPECT_THAT(world.heard(client), AllOf(StartsWith("HTTP/1.1 403 Forbidden\r\n"), HasSubstr("Steelyard: DR")));
+}
+
 TEST(ProxyEdits, AFixedAnswerNeedsNoServer) {
   service::HttpSettings http;
   http.fixed_answer = {.status = 200, .content_type = "application/json", .body = "{}", .denied = false};

@@ -313,8 +313,13 @@ const std::uint8_t* ProxyWorld::data_of(const tcp::Slice& slice) const {
   return reinterpret_cast<const Buffer*>(slice.buffer)->octets.data() + slice.offset;
 }
 
-Ground::Choice ProxyWorld::choose(const service::Listener& target, const service::Address& /*client*/,
-                                  std::uint16_t /*port*/, std::span<const std::size_t> without) {
+bool ProxyWorld::takes_request(const service::Listener& /*listener*/, const service::Address& /*client*/) {
+  return requests_left_-- > 0;
+}
+
+Ground::Choice ProxyWorld::choose(const service::Listener& target, schedule::ClientKey key,
+                                  std::span<const std::size_t> without) {
+  last_key_ = key;
   bool full = false;
   for (std::size_t tries = 0; tries < target.servers.size(); ++tries) {
     const std::size_t place = rotation_++ % target.servers.size();

@@ -85,6 +85,10 @@ class ProxyWorld final : private Ground {
   void without_rooms(bool none) { no_rooms_ = none; }
   // How many requests a server takes at a time.
   void set_places(int places) { places_ = places; }
+  // How many more requests any source may have.
+  void set_requests_left(int requests) { requests_left_ = requests; }
+  // What the last server was chosen by.
+  [[nodiscard]] schedule::ClientKey last_key() const { return last_key_; }
   // "GET / HTTP/1.1" and a Host, for those that care for nothing else.
   static constexpr std::string_view get = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
   static constexpr std::string_view ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -104,7 +108,8 @@ class ProxyWorld final : private Ground {
   [[nodiscard]] const std::uint8_t* data_of(const tcp::Slice& slice) const override;
   [[nodiscard]] tcp::Memory& memory() override { return memory_; }
   void compact(tcp::SliceQueue& /*queue*/) override {}
-  [[nodiscard]] Choice choose(const service::Listener& target, const service::Address& client, std::uint16_t port,
+  [[nodiscard]] bool takes_request(const service::Listener& listener, const service::Address& client) override;
+  [[nodiscard]] Choice choose(const service::Listener& target, schedule::ClientKey key,
                               std::span<const std::size_t> without) override;
   [[nodiscard]] bool has_place(const service::Server& server) const override;
   void begin_request(const service::Listener& target, const service::Server& server) override;
@@ -139,6 +144,8 @@ class ProxyWorld final : private Ground {
   std::size_t rotation_ = 0;
   bool no_rooms_ = false;
   int places_ = 1'000'000;
+  int requests_left_ = 1'000'000;
+  schedule::ClientKey last_key_;
   std::unique_ptr<Proxy> proxy_;
 };
 

@@ -20,7 +20,8 @@ class Layer7 : public BalancerTest<Family> {
   [[nodiscard]] service::BackendId id(std::size_t server) { return target().servers.at(server).id; }
   [[nodiscard]] static service::Address client(std::size_t number) { return l4::to_service(W::client(number)); }
   ServerChoice choose(std::vector<std::size_t> without = {}, std::size_t number = 1) {
-    return world.balancer().choose(target(), client(number), 40'000, without);
+    return world.balancer().choose(target(), schedule::client_key(target().scheduler, client(number), 40'000, {}, 80),
+                                   without);
   }
   // A request begins with its turn's server; that.
   std::size_t request() {
@@ -180,6 +181,27 @@ TYPED_TEST(Layer7, PayloadIsCountedBothWays) {
   EXPECT_EQ(counters.bytes_in.get(), 100'000u);
   EXPECT_EQ(counters.bytes_out.get(), 70u);
   EXPECT_EQ(counters.packets_in.get(), 1u);
+}
+
+TYPED_TEST(Layer7, ASourceAsksSoManyRequestsASecond) {
+  service::Listener& listener = this->target();
+  listener.per_source.request_rate = 3;
+  listener.per_source.ipv6_prefix = 128;
+  Balancer& balancer = this->world.balancer();
+  this->world.pass(std::chrono::seconds{1});
+  const auto taken = [&](std::size_t number) {
+    std::size_t count = 0;
+    for (int asked = 0; asked < 10; ++asked) {
+      count += balancer.takes_request(listener, this->client(number)) ? 1U : 0U;
+    }
+    return count;
+  };
+  EXPECT_EQ(taken(1), 3U);
+  EXPECT_EQ(taken(2), 3U);
+  EXPECT_EQ(this->world.refused(this->nat_tcp, &ListenerCounters::source_requests_exceeded), 14U);
+  EXPECT_TRUE(balancer.client_comes(listener, this->client(1))) << "connections are another matter";
+  this->world.pass(std::chrono::seconds{2});
+  EXPECT_EQ(taken(1), 3U);
 }
 
 TYPED_TEST(Layer7, ConnectionsOfASourceAreCountedWhileTheyLast) {

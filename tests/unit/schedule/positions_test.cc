@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <random>
+#include <set>
 
 #include "tests/unit/schedule/bench_of_servers.h"
 
@@ -61,6 +62,34 @@ TEST_P(EveryScheduler, ASecondaryTakesOverFromAPrimaryWithoutWeight) {
   BenchOfServers servers(GetParam(), {0, 100});
   servers.listener().primary_secondary = true;
   EXPECT_EQ(servers.pick(), 1U);
+}
+
+TEST_P(EveryScheduler, BackupsTakeOverOnlyWhileNobodyElseCan) {
+  BenchOfServers servers(GetParam(), {100, 50, 100, 100});
+  servers.listener().servers[2].backup = servers.listener().servers[3].backup = true;
+  const auto picked = [&servers] {
+    std::set<std::size_t> all;
+    for (int done = 0; done < 200; ++done) {
+      ++servers.client.value;
+      const auto server = servers.pick();
+      if (!server) {
+        return std::set<std::size_t>{};
+      }
+      all.insert(*server);
+      servers.open(*server);
+    }
+    return all;
+  };
+  EXPECT_EQ(picked(), (std::set<std::size_t>{0, 1}));
+  EXPECT_EQ(servers.scheduler().effective_weight(servers.listener(), 2), 0U);
+  servers.set_up(0, false);
+  EXPECT_EQ(picked(), (std::set<std::size_t>{1}));
+  servers.set_up(1, false);
+  EXPECT_EQ(picked(), (std::set<std::size_t>{2, 3}));
+  servers.set_up(3, false);
+  EXPECT_EQ(picked(), (std::set<std::size_t>{2}));
+  servers.set_up(0, true);
+  EXPECT_EQ(picked(), (std::set<std::size_t>{0}));
 }
 
 TEST_P(EveryScheduler, PicksNobodyFromNoServers) {

@@ -178,7 +178,8 @@ worker::TcpHostSetup Stand::make_tcp(std::uint16_t place) {
     setup.limits.listeners = plan_.ids;
     constexpr std::array<std::uint16_t, links> mtus{1'500, 1'500};
     own.http = std::make_unique<worker::HttpApplication>(
-        http::ProxySetup{.connections = setup.limits.connections, .exchanges = 8, .cookie_key = {}}, mtus, own.log);
+        http::ProxySetup{.connections = setup.limits.connections, .exchanges = 8, .cookie_key = {}}, mtus, own.log,
+        own.requests);
     setup.application = own.http.get();
   } else {
     setup.application = plan_.applications.at(place);

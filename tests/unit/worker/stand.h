@@ -100,6 +100,7 @@ class Stand {
   void take_servers_down();
 
   // With `http`.
+  [[nodiscard]] worker::RequestTables& requests(std::size_t place = 0) { return per_worker_.at(place)->requests; }
   [[nodiscard]] worker::HttpApplication& http(std::size_t place = 0) { return *per_worker_.at(place)->http; }
   [[nodiscard]] const l4::ListenerCounters& listener(service::ListenerId id, std::size_t place = 0) const {
     return per_worker_.at(place)->listeners[id.value];
@@ -146,6 +147,7 @@ class Stand {
     std::optional<nic::MbufPool> clones;  // with applications
     std::optional<nic::MbufPool> payload;
     worker::AccessRing log{64};
+    worker::RequestTables requests;
     std::unique_ptr<worker::HttpApplication> http;
   };
 

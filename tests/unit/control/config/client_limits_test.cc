@@ -52,5 +52,16 @@ TEST(ClientLimits, APrefixWithoutALimitIsWarnedOf) {
               ElementsAre(HasSubstr("warning: `ipv6_prefix` has no effect here; there is no limit")));
 }
 
+TEST(ClientLimits, RequestsAreLimitedWhereThereAreRequests) {
+  const auto http = [](std::string_view limits) {
+    return with_listener("protocol: http, port: 80, server_group: g, per_source: {" + std::string(limits) + "}");
+  };
+  EXPECT_THAT(findings(http("max_request_rate: 50, ipv6_prefix: 48")), IsEmpty());
+  EXPECT_EQ(load_text(http("max_request_rate: 50"), "f").config->load_balancers[0].listeners[0].per_source,
+            (SourceLimits{0, 0, 64, 50}));
+  EXPECT_THAT(errors(http("max_request_rate: 1000001")), ElementsAre(HasSubstr("allowed: 0..1000000")));
+  EXPECT_THAT(errors(limited(", per_source: {max_request_rate: 5}")), ElementsAre(HasSubstr("`protocol: http`")));
+}
+
 }  // namespace
 }  // namespace steelyard::control::config

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
 #include <limits>
 
@@ -62,6 +63,16 @@ TEST(PrometheusText, FindsAFamilyWhoseNameWasATemporary) {
   text.counter(std::string(100, 'a'), "other").add({}, 2);
   const std::string name(100, 'a');
   EXPECT_EQ(text.str(), "# HELP " + name + " h\n# TYPE " + name + " counter\n" + name + " 1\n" + name + " 2\n");
+}
+
+TEST(PrometheusText, HistogramsHaveBucketsSumAndCount) {
+  PrometheusText text;
+  constexpr std::array buckets{PrometheusText::Bucket{0.000128, 1}, PrometheusText::Bucket{1.5, 3}};
+  text.histogram("t", "h").add_histogram({{"part", "a"}}, buckets, 4, 7.25);
+  EXPECT_EQ(text.str(),
+            "# HELP t h\n# TYPE t histogram\n"
+            "t_bucket{part=\"a\",le=\"0.000128\"} 1\nt_bucket{part=\"a\",le=\"1.5\"} 3\n"
+            "t_bucket{part=\"a\",le=\"+Inf\"} 4\nt_sum{part=\"a\"} 7.25\nt_count{part=\"a\"} 4\n");
 }
 
 TEST(PrometheusText, IsEmptyWithoutFamilies) {

@@ -250,6 +250,33 @@ TEST_F(HttpPlan, ARedirectHasNoServersAndNoGroup) {
   EXPECT_TRUE(plan.snapshot->terminated->contains(vip()));
 }
 
+TEST_F(HttpPlan, RulesChangeMessagesAsTheirListenerUnlessTheySayMore) {
+  const std::string set_x = "request_headers: [{set: X, value: a}]";
+  const Plan plan = build(http(set_x + ", path_prefix: {strip: /v1}, rules: [{name: a, url: /a, server_group: api}, "
+                                       "{name: b, url: /b, server_group: api, request_headers: [], path_prefix: off}, "
+                                       "{name: c, url: /c, answer: deny}]"));
+  EXPECT_THAT(rules_of(plan), ElementsAre("", "a", "b", "c"));
+  for (const std::size_t place : {0U, 1U}) {
+    EXPECT_THAT(at(plan, place).http->request_edits,
+                ElementsAre(service::HeaderEdit{service::HeaderEdit::Kind::set, "X", "a"}));
+    EXPECT_EQ(at(plan, place).http->path_edit, (service::PathEdit{"/v1", ""}));
+  }
+  EXPECT_THAT(at(plan, 2).http->request_edits, IsEmpty());
+  EXPECT_EQ(at(plan, 2).http->path_edit, std::nullopt);
+  EXPECT_EQ(at(plan, 3).http->fixed_answer, service::FixedAnswer{});
+  EXPECT_THAT(at(plan, 3).servers, IsEmpty());
+  EXPECT_EQ(at(plan, 0).http->fixed_answer, std::nullopt);
+}
+
+TEST_F(HttpPlan, AListenerWithAnAnswerNeedsNoServersAndItsRulesMayHaveSome) {
+  const Plan plan =
+      build("{protocol: http, port: 80, answer: {status: 404}, rules: [{name: a, url: /a, server_group: api}]}");
+  EXPECT_EQ(at(plan, 0).http->fixed_answer->status, 404);
+  EXPECT_THAT(at(plan, 0).servers, IsEmpty());
+  EXPECT_EQ(at(plan, 1).http->fixed_answer, std::nullopt);
+  EXPECT_EQ(at(plan, 1).servers.size(), 1U);
+}
+
 TEST_F(HttpPlan, TagsFindServersAndDependOnTheKey) {
   http::CookieKey key;
   key.octets[0] = 1;

@@ -11,7 +11,7 @@ struct Listener {
     balancer.name = "web";
     settings.port = 80;
     settings.http.emplace();
-    settings.http->rules.push_back({"a", "example.org", "", "g", {}, {}, {}, {}, {}});
+    settings.http->rules.push_back({"a", "example.org", "", "g", {}, {}, {}, {}, {}, {}, {}});
     target.rule = "a,b";
   }
   config::LoadBalancer balancer;
@@ -52,6 +52,18 @@ TEST(HttpReport, ShowsWhereARedirectLeads) {
   boost::json::object object;
   add_http(object, listener.settings, listener.own, http);
   EXPECT_EQ(boost::json::serialize(object), R"({"redirect":{"status":302,"scheme":"https","port":443}})");
+}
+
+TEST(HttpReport, ShowsAnswersInsteadOfServers) {
+  Listener listener;
+  service::HttpSettings http;
+  http.fixed_answer.emplace();
+  listener.settings.http->rules[0].server_group.clear();
+  listener.settings.http->rules[0].changes.answer.emplace().status = 410;
+  boost::json::object own;
+  add_http(own, listener.settings, listener.own, http);
+  EXPECT_EQ(boost::json::serialize(own),
+            R"({"answer":403,"forwarding":[{"name":"a","domain":"example.org","url":"","answer":410}]})");
 }
 
 }  // namespace
