@@ -114,15 +114,20 @@ void write_edits(HeadWriter& writer, std::span<const service::HeaderEdit> edits)
 }
 
 void write_target(HeadWriter& writer, const service::HttpSettings& settings, std::string_view target) {
-  if (settings.path_edit && target.starts_with(settings.path_edit->prefix)) {
+  const bool without_path = target.starts_with('?');
+  const auto is_edited = [&](const std::string& prefix) {
+    return without_path ? prefix == "/" : target.starts_with(prefix);
+  };
+  if (settings.path_edit && is_edited(settings.path_edit->prefix)) {
     const std::string& replacement = settings.path_edit->replacement;
-    const std::string_view rest = target.substr(settings.path_edit->prefix.size());
+    const std::string_view rest = without_path ? target : target.substr(settings.path_edit->prefix.size());
     if (!replacement.starts_with('/') && (replacement.empty() ? !rest.starts_with('/') : true)) {
       writer.text("/");
     }
     writer.text(replacement);
     writer.text(rest);
   } else {
+    writer.text(without_path ? "/" : "");
     writer.text(target);
   }
 }

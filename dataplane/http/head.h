@@ -85,7 +85,8 @@ struct MessageHead {
 struct RequestHead : MessageHead {
   Method method = Method::get;
   std::string_view method_name;
-  // The target in origin form ("/path?query", or "*"): what goes to the server, absolute-form turned into it.
+  // The target in origin form ("/path?query", or "*"): what goes to the server, absolute-form turned into it. "?query"
+  // alone when that had no path, which is "/" then.
   std::string_view target;
   std::string_view path;       // of the target, without query
   std::string_view host;       // without port, an IPv6 address in its brackets; empty: HTTP/1.0 without Host

@@ -96,6 +96,9 @@ class Proxy::Machine {
   void end_client(LinkIndex index);
   void on_client_deadline(LinkIndex index);
   [[nodiscard]] const service::Listener* running(service::ListenerId id) const;
+  // Where the listener's rules send a request; null: what they lead to is stopped.
+  [[nodiscard]] const service::Listener* route(const service::Listener& listener, std::string_view host,
+                                               std::string_view path) const;
   // Those of a listener that is gone are the defaults.
   [[nodiscard]] const service::HttpSettings& settings_of(service::ListenerId id) const;
   [[nodiscard]] ExchangeIndex make_exchange();
@@ -103,6 +106,7 @@ class Proxy::Machine {
 
   // servers.cc
   void find_server(ExchangeIndex x);
+  [[nodiscard]] const service::Listener* target_of(Exchange& exchange) const;
   [[nodiscard]] std::optional<std::uint32_t> choose(Exchange& exchange, const service::Listener& target,
                                                     Cause& refused);
   void use_server(ExchangeIndex x, const service::Listener& target, std::uint32_t place);
@@ -155,7 +159,7 @@ class Proxy::Machine {
   void arm(ExchangeIndex x);
 
   // own_answers.cc
-  using Location = std::array<std::string_view, 5>;  // one after the other; the first is empty: none
+  using Location = std::array<std::string_view, 6>;  // one after the other; the first is empty: none
   struct OwnAnswer {
     std::uint16_t status = 0;
     Cause cause = Cause::none;

@@ -222,7 +222,8 @@ void Proxy::Machine::redirect(ExchangeIndex x, const service::Listener& listener
   answer(x, {.status = redirect.status,
              .cause = Cause::redirected,
              .location = {redirect.to_https ? "https://" : "http://", head.host, default_port ? "" : ":",
-                          default_port ? std::string_view{} : port, head.target == "*" ? "/" : head.target}});
+                          default_port ? std::string_view{} : port, head.target.starts_with('?') ? "/" : "",
+                          head.target == "*" ? "/" : head.target}});
 }
 
 }  // namespace steelyard::http

@@ -93,8 +93,15 @@ std::size_t Proxy::Machine::serve_queue(service::ListenerId id, Queue& queue) {
     if (full && exchange.sticky_place == nobody) {
       continue;
     }
-    Cause refused = Cause::listener_stopped;
-    const auto place = target != nullptr ? choose(exchange, *target, refused) : std::nullopt;
+    if (target == nullptr) {
+      ++served;
+      dequeue(x);
+      exchange.stage = Stage::connecting;
+      find_server(x);
+      continue;
+    }
+    Cause refused = Cause::no_server;
+    const auto place = choose(exchange, *target, refused);
     if (!place && refused == Cause::queue_full) {
       full = full || exchange.sticky_place == nobody;
       continue;

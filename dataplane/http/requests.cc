@@ -38,6 +38,13 @@ const service::Listener* Proxy::Machine::running(service::ListenerId id) const {
   return listener != nullptr && listener->running && listener->http != nullptr ? listener : nullptr;
 }
 
+const service::Listener* Proxy::Machine::route(const service::Listener& listener, std::string_view host,
+                                               std::string_view path) const {
+  const service::ForwardingRules* rules = listener.http->rules.get();
+  const service::ForwardingRule* rule = rules != nullptr ? rules->find(host, path) : nullptr;
+  return running(rule != nullptr ? rule->target : listener.id);
+}
+
 const service::HttpSettings& Proxy::Machine::settings_of(service::ListenerId id) const {
   const service::Listener* listener = snapshot_->find(id);
   return listener != nullptr && listener->http != nullptr ? *listener->http : defaults;
@@ -184,18 +191,12 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
     redirect(x, *listener, head);
     return false;
   }
-  exchange.target = listener->id;
-  if (settings.rules != nullptr) {
-    if (const service::ForwardingRule* rule = settings.rules->find(head.host, head.path)) {
-      exchange.target = rule->target;
-    }
-  }
-  const service::Listener* target = running(exchange.target);
+  const service::Listener* target = route(*listener, head.host, head.path);
   if (target == nullptr) {
     answer(x, 503, Cause::listener_stopped);
     return false;
   }
-  exchange.record.target = exchange.target;
+  exchange.record.target = exchange.target = target->id;
   if (target->http->fixed_answer) {
     answer_fixed(x, *target->http->fixed_answer);
     return false;

@@ -22,9 +22,28 @@ constexpr std::uint8_t most_lost = 2;
 
 }  // namespace
 
+// The target of a request that has no server yet, or none any more. A configuration may have taken it away: then it
+// goes where its listener sends such requests now, by what the log knows of it; rules need no more than that, but for
+// long names.
+const service::Listener* Proxy::Machine::target_of(Exchange& exchange) const {
+  const service::Listener* target = running(exchange.target);
+  const service::Listener* listener = target == nullptr ? running(exchange.listener) : nullptr;
+  const AccessRecord& record = exchange.record;
+  if (listener == nullptr || record.host.cut) {
+    return target;
+  }
+  const std::string_view text = record.target_text.view();
+  target = route(*listener, record.host.view(), text.substr(0, text.find('?')));
+  if (target != nullptr) {
+    exchange.target = exchange.record.target = target->id;
+    exchange.sticky_place = nobody;
+  }
+  return target;
+}
+
 void Proxy::Machine::find_server(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
-  const service::Listener* target = running(exchange.target);
+  const service::Listener* target = target_of(exchange);
   if (target == nullptr) {
     return fail(x, 503, Cause::listener_stopped);
   }

@@ -137,7 +137,8 @@ tl::expected<TargetOrigin, Refusal> read_target(std::string_view target, Request
     // RFC 9112 section 3.2.1: "/" stands for no path; section 3.2.4: "*" with OPTIONS.
     set_path(head.method == Method::options ? "*" : "/", head);
   } else if (target[path] == '?') {
-    return malformed("a query without a path");  // legal, seen from nobody, and no view could show "/" before it
+    head.target = target.substr(path);  // who writes it puts "/" in front
+    head.path = "/";
   } else {
     set_path(target.substr(path), head);
   }

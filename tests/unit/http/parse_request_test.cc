@@ -157,7 +157,6 @@ TEST(ParseRequest, TargetsInNoFormAreRefused) {
                                    "http://user:word@a.example/",
                                    "http://a.example:x/",
                                    "http://a.example:65536/",
-                                   "http://a.example?query",
                                    "//",
                                    "/a b",
                                    "/a\tb",

@@ -130,6 +130,20 @@ TEST(ProxyEdits, ADenialIsAPageOfOurs) {
   EXPECT_THAT(world.heard(client), AllOf(StartsWith("HTTP/1.1 403 Forbidden\r\n"), HasSubstr("Steelyard: DR")));
 }
 
+TEST(ProxyEdits, AUriWithoutAPathGetsOne) {
+  service::HttpSettings http;
+  http.forwarded_for = service::ForwardedFor::off;
+  const std::string request = "GET http://a?x=/ HTTP/1.1\r\nHost: a\r\n\r\n";
+  EXPECT_EQ(sent(http, request), "GET /?x=/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  http.path_edit = {.prefix = "/", .replacement = "/site/"};
+  EXPECT_EQ(sent(http, request), "GET /site/?x=/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  http.redirect.emplace();
+  ProxyWorld world({.http = http, .servers = 0});
+  const auto client = world.client();
+  world.says(client, request);
+  EXPECT_THAT(world.heard(client), HasSubstr("Location: https://a/?x=/\r\n"));
+}
+
 TEST(ProxyEdits, AFixedAnswerNeedsNoServer) {
   service::HttpSettings http;
   http.fixed_answer = {.status = 200, .content_type = "application/json", .body = "{}", .denied = false};

@@ -555,5 +555,35 @@ TEST(ProxyFailures, ARedirectListenerKeepsHostPathAndQuery) {
   EXPECT_THAT(answer, AllOf(StartsWith("HTTP/1.1 308 "), HasSubstr("\r\nLocation: https://a.example:8443/\r\n")));
 }
 
+TEST(ProxyFailures, ARequestWhoseRuleIsTakenAwayGoesWhereSuchRequestsGoNow) {
+  ProxyWorld world({.servers = 2});
+  world.publish_with_rule("/api");
+  world.accept_at_once = false;
+  const auto client = world.client();
+  world.says(client, "GET /api?x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  world.publish();
+  world.refuses(world.last_opened());
+  ASSERT_EQ(world.opened().size(), 2U) << world.heard(client);
+  world.accepts(world.last_opened());
+  world.says(world.last_opened(), ProxyWorld::ok);
+  EXPECT_THAT(world.heard(client), StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(world.log().at(0).target, world.log().at(0).listener);
+}
+
+TEST(ProxyFailures, ARequestThatWaitsForARuleThatIsTakenAwayGoesWhereSuchRequestsGoNow) {
+  ProxyWorld world;
+  world.publish_with_rule("/api");
+  world.set_places(0);
+  const auto client = world.client();
+  world.says(client, "GET /api HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  EXPECT_TRUE(world.opened().empty());
+  world.set_places(1);
+  world.publish();
+  world.advance(std::chrono::milliseconds{10});
+  ASSERT_EQ(world.opened().size(), 1U) << world.heard(client);
+  world.says(world.last_opened(), ProxyWorld::ok);
+  EXPECT_THAT(world.heard(client), StartsWith("HTTP/1.1 200 "));
+}
+
 }  // namespace
 }  // namespace steelyard::http

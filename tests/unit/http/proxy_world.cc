@@ -220,6 +220,22 @@ void ProxyWorld::publish() {
   turn();
 }
 
+void ProxyWorld::publish_with_rule(const char* url) {
+  constexpr service::ListenerId target_id{2};
+  auto snapshot = std::make_shared<service::Snapshot>();
+  auto listener = std::make_shared<service::Listener>(*listener_);
+  auto target = std::make_shared<service::Listener>(*listener_);
+  auto http = std::make_shared<service::HttpSettings>(*listener_->http);
+  http->rules = std::make_shared<const service::ForwardingRules>(
+      std::vector<service::ForwardingRule>{{.domain = {}, .url = url, .target = target_id}});
+  listener->http = std::move(http);
+  target->id = target_id;
+  snapshot->listeners = {nullptr, std::move(listener), std::move(target)};
+  proxy_->set_snapshot(snapshot.get());
+  published_.push_back(std::move(snapshot));
+  turn();
+}
+
 void ProxyWorld::set_up(std::size_t server, bool up) {
   listener_->state->states[server].up.store(up);
 }

@@ -77,6 +77,8 @@ class ProxyWorld final : private Ground {
   // Changes the configuration and tells the proxy.
   [[nodiscard]] service::Listener& listener() { return *listener_; }
   void publish();
+  // The same with a rule: what begins with `url` has a target of its own, with the listener's servers.
+  void publish_with_rule(const char* url);
   void set_up(std::size_t server, bool up);
   [[nodiscard]] const std::vector<AccessRecord>& log() const { return log_; }
   [[nodiscard]] Proxy& proxy() { return *proxy_; }
