@@ -19,29 +19,13 @@ namespace json = boost::json;
 constexpr std::array<std::string_view, 8> identity_keys{"worker", "load_balancer", "protocol", "address",
                                                         "port",   "rule",          "name",     "below_ns"};
 // Numbers that also fall, or say nothing when they rise.
-constexpr std::array<std::string_view, 23> gauges{"active",
-                                                  "queued",
-                                                  "waiting",
-                                                  "ipv4",
-                                                  "ipv6",
-                                                  "half_open",
-                                                  "datagrams_tracked",
-                                                  "targets",
-                                                  "probes",
-                                                  "in_flight",
-                                                  "retired_snapshots",
-                                                  "longest_ns",
-                                                  "adoption_ms",
-                                                  "uptime_s",
-                                                  "bandwidth",
-                                                  "clients",
-                                                  "servers",
-                                                  "idle",
-                                                  "exchanges",
-                                                  "p50_us",
-                                                  "p90_us",
-                                                  "p99_us",
-                                                  "p999_us"};
+constexpr std::array<std::string_view, 25> gauges{"active",      "queued",    "waiting",           "ipv4",
+                                                  "ipv6",        "half_open", "datagrams_tracked", "targets",
+                                                  "probes",      "in_flight", "retired_snapshots", "longest_ns",
+                                                  "adoption_ms", "uptime_s",  "bandwidth",         "clients",
+                                                  "servers",     "idle",      "exchanges",         "p50_us",
+                                                  "p90_us",      "p99_us",    "p999_us",           "size",
+                                                  "used"};
 
 bool among(const auto& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();

@@ -117,6 +117,7 @@ std::string workers_tables(const json::array& workers, const json::array& rates)
   Counters packets;
   Counters flows;
   Counters http;
+  Counters buffers;
   Counters turns;
   std::vector<std::string> names;
   std::string inexact;
@@ -131,6 +132,7 @@ std::string workers_tables(const json::array& workers, const json::array& rates)
     packets.add(column, "queued", number(accounting, "queued"));
     packets.add(column, member(accounting, "drops"), member(accounting_rate, "drops"), "dropped ");
     flows.add(column, member(worker, "flows"), member(rate, "flows"));
+    buffers.add(column, member(worker, "buffers"), member(rate, "buffers"));
     http.add(column, member(worker, "http"), member(rate, "http"));
     turns.add(column, member(worker, "turns"), member(rate, "turns"));
     turns.add(column, member(worker, "cycles"), member(rate, "cycles"), "cycles ");
@@ -142,7 +144,8 @@ std::string workers_tables(const json::array& workers, const json::array& rates)
   // Counters are read while packets move, so that this may be said of a busy worker without any harm.
   out += inexact.empty() ? "every packet is accounted for\n"
                          : "in flight while this was read, or unaccounted for: worker " + inexact + '\n';
-  return out + flows.table("FLOWS", names, true) + http.table("HTTP", names, true) + turns.table("LOOP", names, false);
+  return out + flows.table("FLOWS", names, true) + http.table("HTTP", names, true) +
+         buffers.table("BUFFERS", names, true) + turns.table("LOOP", names, false);
 }
 
 constexpr std::array<const char*, 6> traffic_counters{"connections", "packets_in", "bytes_in",

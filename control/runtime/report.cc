@@ -295,6 +295,14 @@ json::value status(const Runtime& runtime) {
                       {"groups", groups_of(runtime)}};
 }
 
+json::object buffers_to_json(const worker::Dataplane& dataplane, std::size_t worker) {
+  json::object object;
+  for (const worker::Dataplane::BufferUse& pool : dataplane.buffers(worker)) {
+    object[pool.name] = json::object{{"size", pool.size}, {"used", pool.used}};
+  }
+  return object;
+}
+
 json::value stats(const Runtime& runtime) {
   const worker::Dataplane& dataplane = runtime.dataplane();
   json::array workers;
@@ -316,6 +324,7 @@ json::value stats(const Runtime& runtime) {
                                    {"address_conflicts", worker.packets().address_conflicts.get()},
                                    {"flows", to_json(flow_counters(worker.balancer_counters()))},
                                    {"turns", turns_to_json(worker.turns())},
+                                   {"buffers", buffers_to_json(dataplane, place)},
                                    {"cycles", stages_to_json(worker.stages())}});
     if (const http::ProxyCounters* counters = dataplane.http_counters(place)) {
       workers.back().as_object()["http"] = to_json(*counters);
@@ -374,6 +383,11 @@ std::string metrics(const Runtime& runtime) {
         text.counter(name, help).add({{"worker", worker}, {label, value}}, static_cast<double>(count));
       }
     };
+    for (const worker::Dataplane::BufferUse& pool : dataplane.buffers(place)) {
+      const PrometheusText::Labels labels{{"worker", worker}, {"pool", pool.name}};
+      text.gauge("steelyard_packet_buffers", "Packet buffers, by what they are for.").add(labels, pool.size);
+      text.gauge("steelyard_packet_buffers_used", "Those that hold something.").add(labels, pool.used);
+    }
     add("steelyard_packets_in_total", "Packets that came to a worker, by source.", "source", accounting.inputs);
     add("steelyard_packets_out_total", "Packets that left a worker, by way.", "way", accounting.outputs);
     add("steelyard_packets_dropped_total", "Packets dropped, by reason.", "reason", accounting.drops);

@@ -405,6 +405,19 @@ void Dataplane::commit_sources(const service::Snapshot& snapshot) {
   }
 }
 
+std::vector<Dataplane::BufferUse> Dataplane::buffers(std::size_t worker) const {
+  const auto use = [](std::string_view name, const nic::MbufPool& pool) {
+    // While packets move, what is counted in one cache may have been counted in another.
+    return BufferUse{name, pool.capacity(), pool.capacity() - std::min(pool.available(), pool.capacity())};
+  };
+  std::vector<BufferUse> all{use("received", pools_[worker].receive), use("generated", pools_[worker].generate)};
+  if (!tcp_pools_.empty()) {
+    all.push_back(use("tcp_clones", tcp_pools_[worker].clones));
+    all.push_back(use("tcp_payload", tcp_pools_[worker].payload));
+  }
+  return all;
+}
+
 void Dataplane::populate_requests(const service::Snapshot* old, const service::Snapshot& next) {
   for (std::size_t id = 0; id < next.listeners.size() && !http_.empty(); ++id) {
     const auto& listener = next.listeners[id];

@@ -169,6 +169,14 @@ class Dataplane {
   // What a worker tells of requests; for one consumer. With `http` alone.
   [[nodiscard]] AccessRing& access_ring(std::size_t worker) { return *http_[worker].log; }
 
+  // A worker's packet buffers, by what they are for. Takes a look at every CPU's cache. Any thread.
+  struct BufferUse {
+    std::string_view name;
+    std::uint32_t size = 0;
+    std::uint32_t used = 0;
+  };
+  [[nodiscard]] std::vector<BufferUse> buffers(std::size_t worker) const;
+
   // Posts a command to a worker. False: its mailbox is full. The command must live until it is done.
   [[nodiscard]] bool post(std::size_t worker, FlowCommand& command);
 

@@ -30,11 +30,12 @@ class Answer:
 
 
 class Connection:
-    """A client's connection on which requests follow one another; `opened` is its socket."""
+    """A client's connection on which requests follow one another; `opened` is its socket. `begun` is the answer whose head
+    has come and whose rest has not."""
 
     def __init__(self, opened):
         self.socket = opened
-        self.buffer = b""
+        self.buffer, self.begun = b"", None
 
     def send(self, octets):
         self.socket.sendall(octets if isinstance(octets, bytes) else octets.encode("latin-1"))
@@ -66,9 +67,14 @@ class Connection:
 
     def answer(self, method="GET"):
         """The next answer, whole."""
-        answer = Answer(self._until(b"\r\n\r\n"), b"")
+        self.begun = answer = Answer(self._until(b"\r\n\r\n"), b"")
+        self._body_of(answer, method)
+        self.begun = None
+        return answer
+
+    def _body_of(self, answer, method):
         if method == "HEAD" or answer.status in (204, 304) or answer.status < 200:
-            return answer
+            return
         if answer.header("Transfer-Encoding") == "chunked":
             while size := int(self._until(b"\r\n").split(b";")[0], 16):
                 answer.body += self.take(size)
@@ -79,7 +85,6 @@ class Connection:
             answer.body = self.take(int(answer.header("Content-Length")))
         else:
             answer.body = self.rest()
-        return answer
 
     def rest(self):
         """Everything until the other side closes."""

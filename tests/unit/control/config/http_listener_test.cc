@@ -321,7 +321,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{rule("name: " + std::string(41, 'a') + ", url: /a, server_group: g"), "allowed: 1..40 characters"},
         Wrong{rule("name: a, server_group: g"),
               "error: a rule says neither `domain` nor `url`; allowed: one of them, or both"},
-        Wrong{rule("name: a, url: /a"), "error: a rule does not say what becomes of its requests; allowed: `server_group`, or `answer`"},
+        Wrong{rule("name: a, url: /a"),
+              "error: a rule does not say what becomes of its requests; allowed: `server_group`, or `answer`"},
         Wrong{rule("name: a, url: /a, server_group: h1"), "there is no server group `h1`"},
         Wrong{
             rule("name: a, url: a, server_group: g"),
