@@ -26,6 +26,7 @@ using service::AccessType;
 using service::Address;
 using service::ClientAddress;
 using service::ForwardedFor;
+using service::Gzip;
 using service::Mode;
 using service::OrphanPolicy;
 using service::Prefix;
@@ -269,6 +270,7 @@ struct HttpListener {
   bool x_forwarded_client_srcport = false;
   bool slb_id = false;
   bool slb_ip = false;
+  std::optional<Gzip> gzip;          // none: off
   SessionCookie sticky_session;      // of kind off: none
   std::optional<Redirect> redirect;  // then there are no servers and no rules
   std::vector<HttpRule> rules;

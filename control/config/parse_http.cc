@@ -25,7 +25,7 @@ constexpr std::array redirect_statuses{301U, 302U, 303U, 307U, 308U};
 constexpr std::uint64_t most_body_bytes = std::uint64_t{1} << 40U;
 
 // Everything that an http listener has beside other listeners' keys.
-constexpr std::array<std::string_view, 21> http_keys{"idle_timeout",
+constexpr std::array<std::string_view, 22> http_keys{"idle_timeout",
                                                      "request_timeout",
                                                      "header_timeout",
                                                      "connect_timeout",
@@ -43,6 +43,7 @@ constexpr std::array<std::string_view, 21> http_keys{"idle_timeout",
                                                      "x_forwarded_client_srcport",
                                                      "slb_id",
                                                      "slb_ip",
+                                                     "gzip",
                                                      "sticky_session",
                                                      "redirect",
                                                      "rules"};
@@ -64,13 +65,21 @@ constexpr std::array foreign_keys{
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 
 // What a redirect leaves without a use.
-constexpr std::array<std::string_view, 14> idle_with_redirect{"queue_timeout",    "queue_length",
-                                                              "scheduler",        "sticky_session",
-                                                              "health_check",     "slow_start",
-                                                              "connect_timeout",  "tunnel_timeout",
-                                                              "x_forwarded_for",  "x_forwarded_proto",
-                                                              "x_forwarded_port", "x_forwarded_client_srcport",
-                                                              "slb_id",           "slb_ip"};
+constexpr std::array<std::string_view, 15> idle_with_redirect{"queue_timeout",
+                                                              "queue_length",
+                                                              "scheduler",
+                                                              "sticky_session",
+                                                              "health_check",
+                                                              "slow_start",
+                                                              "connect_timeout",
+                                                              "tunnel_timeout",
+                                                              "x_forwarded_for",
+                                                              "x_forwarded_proto",
+                                                              "x_forwarded_port",
+                                                              "x_forwarded_client_srcport",
+                                                              "slb_id",
+                                                              "slb_ip",
+                                                              "gzip"};
 // What a request that is under way at a server does not know.
 constexpr std::array<std::string_view, 3> idle_keys{"connection_drain", "on_unhealthy", "on_removed"};
 
@@ -284,6 +293,9 @@ HttpListener read_http_listener(MapReader& map) {
   map.boolean("x_forwarded_client_srcport", http.x_forwarded_client_srcport);
   map.boolean("slb_id", http.slb_id);
   map.boolean("slb_ip", http.slb_ip);
+  if (const Node* gzip = map.find("gzip")) {
+    http.gzip = read_gzip(*gzip, map.report());
+  }
   if (const Node* session = map.find("sticky_session")) {
     http.sticky_session = read_sticky_session(*session, map.report());
   }

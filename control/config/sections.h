@@ -33,6 +33,9 @@ inline constexpr std::array http_scheduler_choices{
 // parse_http.cc: the keys of that, in a listener of another protocol. An unknown one is no reason to refuse them.
 void refuse_http_keys(MapReader& map, bool protocol_is_known);
 
+// parse_gzip.cc: `gzip` of an http listener.
+[[nodiscard]] std::optional<Gzip> read_gzip(const Node& node, Report& report);
+
 // parse_access.cc: `access_control_lists`, and `access_control` of a listener.
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);
 [[nodiscard]] std::optional<ListenerAccess> read_access_control(const Node& node, Report& report);
