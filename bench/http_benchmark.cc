@@ -35,9 +35,14 @@ const std::string answer =
     "Content-Type: text/html\r\nContent-Length: 1024\r\nConnection: keep-alive\r\n\r\n" +
     std::string(1'024, 'x');
 
-void requests(benchmark::State& state, std::size_t clients, const std::string& request, bool sticky) {
+enum class With : std::uint8_t { nothing, cookie, gzip };
+
+void requests(benchmark::State& state, std::size_t clients, const std::string& request, With with) {
   service::HttpSettings settings;
-  if (sticky) {
+  if (with == With::gzip) {
+    settings.gzip.emplace();
+  }
+  if (with == With::cookie) {
     settings.cookie = {.kind = service::SessionCookie::Kind::insert, .timeout = std::chrono::seconds{600}};
   }
   HttpStand stand(clients, settings, request, answer);
@@ -71,8 +76,8 @@ void requests(benchmark::State& state, std::size_t clients, const std::string& r
   }
 }
 
-void add(const std::string& name, std::size_t clients, const std::string& request, bool sticky) {
-  const auto body = [=](benchmark::State& state) { requests(state, clients, request, sticky); };
+void add(const std::string& name, std::size_t clients, const std::string& request, With with) {
+  const auto body = [=](benchmark::State& state) { requests(state, clients, request, with); };
   benchmark::RegisterBenchmark((name + "/" + std::to_string(clients)).c_str(), body)
       ->UseManualTime()
       ->Iterations(clients > 100'000 ? 101 : 301);
@@ -85,9 +90,10 @@ nic::Eal prepare() {
     throw std::runtime_error(eal.error().message);
   }
   for (const std::size_t clients : {std::size_t{1'000}, std::size_t{1'000'000}}) {
-    add("http_request/short", clients, short_request, false);
-    add("http_request/browser", clients, long_request, false);
-    add("http_request/sticky", clients, short_request, true);
+    add("http_request/short", clients, short_request, With::nothing);
+    add("http_request/browser", clients, long_request, With::nothing);
+    add("http_request/sticky", clients, short_request, With::cookie);
+    add("http_request/gzip", clients, long_request, With::gzip);
   }
   return std::move(*eal);
 }

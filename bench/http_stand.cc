@@ -43,7 +43,7 @@ HttpStand::HttpStand(std::size_t clients, const service::HttpSettings& settings,
   const auto client = listener_->key.address.v6();
   std::copy(client.begin(), client.end(), reinterpret_cast<std::uint8_t*>(&endpoints_.remote));
   proxy_ = std::make_unique<http::Proxy>(
-      http::ProxySetup{.connections = clients + 4'096, .exchanges = 4'096, .cookie_key = {}},
+      http::ProxySetup{.connections = clients + 4'096, .exchanges = 4'096, .compressors = 64, .cookie_key = {}},
       static_cast<http::Ground&>(*this), now_);
   proxy_->set_snapshot(&snapshot_);
   asked_.reserve(opened_at_once);

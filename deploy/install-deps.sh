@@ -10,7 +10,7 @@ wanted=(
   cmake ninja-build g++ gcc libc6-dev ccache pkg-config git ca-certificates
   libdpdk-dev dpdk dpdk-dev libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev node-llhttp
   libssl-dev libjemalloc-dev libbenchmark-dev libgtest-dev libgmock-dev libyaml-cpp-dev libspdlog-dev libfmt-dev
-  libcli11-dev libexpected-dev libnl-route-3-dev
+  libcli11-dev libexpected-dev libnl-route-3-dev zlib1g-dev
   # tests, checks and the demo
   nginx-light curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
   clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev valgrind

@@ -68,6 +68,8 @@ void append_object(std::string& line, const Source& source) {
   json.time("total_us", record.total_us);
   json.number("octets_in", record.octets_in);
   json.number("octets_out", record.octets_out);
+  json.number("gzip_in", record.gzip_in);
+  json.number("gzip_out", record.gzip_out);
   json.member("cut") += record.method.cut || record.host.cut || record.target_text.cut ? "true}" : "false}";
 }
 

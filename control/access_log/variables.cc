@@ -109,6 +109,18 @@ void server(std::string& line, const Source& source) {
 void cause(std::string& line, const Source& source) {
   line += http::code_of(source.record.cause);
 }
+// nginx's: how many times smaller the body has become.
+void gzip_ratio(std::string& line, const Source& source) {
+  const Record& record = source.record;
+  if (record.gzip_out == 0) {
+    line += '-';
+    return;
+  }
+  const std::uint64_t hundredths = (record.gzip_in * 100 + record.gzip_out / 2) / record.gzip_out;
+  append_number(line, hundredths / 100);
+  line += '.';
+  append_digits(line, hundredths % 100, 2);
+}
 void cookie(std::string& line, const Source& source) {
   line += cookie_word(source.record.cookie);
 }
@@ -136,6 +148,7 @@ constexpr std::array list{
     Variable{"$upstream_connect_time", seconds<&Record::connect_us>},
     Variable{"$upstream_header_time", seconds<&Record::first_octet_us>},
     Variable{"$upstream_queue_time", seconds<&Record::queue_us>},
+    Variable{"$gzip_ratio", gzip_ratio},
     // our own
     Variable{"$listener", listener},
     Variable{"$server_group", target},

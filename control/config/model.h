@@ -27,6 +27,7 @@ using service::Address;
 using service::ClientAddress;
 using service::FixedAnswer;
 using service::ForwardedFor;
+using service::Gzip;
 using service::HeaderEdit;
 using service::Mode;
 using service::OrphanPolicy;
@@ -285,6 +286,7 @@ struct HttpListener {
   bool x_forwarded_client_srcport = false;
   bool slb_id = false;
   bool slb_ip = false;
+  std::optional<Gzip> gzip;              // none: off
   SessionCookie sticky_session;          // of kind off: none
   std::string hash_header;               // of scheduler header: 1..128 characters
   std::vector<FixedAnswer> error_pages;  // each status once

@@ -25,7 +25,7 @@ constexpr std::array redirect_statuses{301U, 302U, 303U, 307U, 308U};
 constexpr std::uint64_t most_body_bytes = std::uint64_t{1} << 40U;
 
 // Everything that an http listener has beside other listeners' keys.
-constexpr std::array<std::string_view, 27> http_keys{"idle_timeout",
+constexpr std::array<std::string_view, 28> http_keys{"idle_timeout",
                                                      "request_timeout",
                                                      "header_timeout",
                                                      "connect_timeout",
@@ -43,6 +43,7 @@ constexpr std::array<std::string_view, 27> http_keys{"idle_timeout",
                                                      "x_forwarded_client_srcport",
                                                      "slb_id",
                                                      "slb_ip",
+                                                     "gzip",
                                                      "sticky_session",
                                                      "redirect",
                                                      "rules",
@@ -70,7 +71,7 @@ constexpr std::array foreign_keys{
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 
 // What a redirect leaves without a use.
-constexpr std::array<std::string_view, 18> idle_with_redirect{"hash_header",      "request_headers",
+constexpr std::array<std::string_view, 19> idle_with_redirect{"gzip", "hash_header",      "request_headers",
                                                               "response_headers", "path_prefix",
                                                               "queue_timeout",    "queue_length",
                                                               "scheduler",        "sticky_session",
@@ -303,6 +304,9 @@ HttpListener read_http_listener(MapReader& map) {
   map.boolean("x_forwarded_client_srcport", http.x_forwarded_client_srcport);
   map.boolean("slb_id", http.slb_id);
   map.boolean("slb_ip", http.slb_ip);
+  if (const Node* gzip = map.find("gzip")) {
+    http.gzip = read_gzip(*gzip, map.report());
+  }
   if (const Node* session = map.find("sticky_session")) {
     http.sticky_session = read_sticky_session(*session, map.report());
   }

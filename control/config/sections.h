@@ -42,6 +42,8 @@ void refuse_http_keys(MapReader& map, bool protocol_is_known);
 [[nodiscard]] std::optional<std::string> read_header_name(const Node& node, std::string_view what, Report& report);
 // parse_http_messages.cc: no field may be written by two settings. `at`: of who changes.
 void check_forwarded_fields(const MessageChanges& changes, const HttpListener& http, Position at, Report& report);
+// parse_gzip.cc: `gzip` of an http listener.
+[[nodiscard]] std::optional<Gzip> read_gzip(const Node& node, Report& report);
 
 // parse_access.cc: `access_control_lists`, and `access_control` of a listener.
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);

@@ -102,16 +102,27 @@ void add_http(json::object& object, const config::Listener& settings, const List
   } else {
     object["sticky_session"] = session_of(http.cookie);
   }
+  if (http.gzip) {
+    object["gzip"] = json::object{{"min_bytes", http.gzip->least_octets},
+                                  {"types", json::array(http.gzip->types.begin(), http.gzip->types.end())}};
+  }
   if (plan.rule.empty() && !settings.http->rules.empty()) {
     object["forwarding"] = forwarding_of(*settings.http);
   }
 }
 
 json::object to_json(const http::ProxyCounters& counters) {
-  return {{"requests", counters.requests.get()}, {"retries", counters.retries.get()},
-          {"clients", counters.clients.get()},   {"servers", counters.servers.get()},
-          {"idle", counters.idle.get()},         {"exchanges", counters.exchanges.get()},
-          {"queued", counters.queued.get()}};
+  return {{"requests", counters.requests.get()},
+          {"retries", counters.retries.get()},
+          {"clients", counters.clients.get()},
+          {"servers", counters.servers.get()},
+          {"idle", counters.idle.get()},
+          {"exchanges", counters.exchanges.get()},
+          {"queued", counters.queued.get()},
+          {"gzip_answers", counters.gzip_answers.get()},
+          {"gzip_skipped", counters.gzip_skipped.get()},
+          {"gzip_bytes_in", counters.gzip_octets_in.get()},
+          {"gzip_bytes_out", counters.gzip_octets_out.get()}};
 }
 
 void add_http(PrometheusText& text, std::string_view worker, const http::ProxyCounters& counters) {
@@ -125,6 +136,15 @@ void add_http(PrometheusText& text, std::string_view worker, const http::ProxyCo
   text.gauge("steelyard_http_exchanges", "HTTP requests under way.").add(labels, counters.exchanges.get());
   text.gauge("steelyard_http_queued", "Those of them that wait for a server with room.")
       .add(labels, counters.queued.get());
+  text.counter("steelyard_http_gzip_answers_total", "HTTP answers that were gzipped.")
+      .add(labels, counters.gzip_answers.get());
+  text.counter("steelyard_http_gzip_skipped_total",
+               "HTTP answers that were not gzipped for want of time, buffers or a compressor.")
+      .add(labels, counters.gzip_skipped.get());
+  text.counter("steelyard_http_gzip_input_bytes_total", "Bodies of gzipped answers before, in bytes.")
+      .add(labels, counters.gzip_octets_in.get());
+  text.counter("steelyard_http_gzip_output_bytes_total", "Bodies of gzipped answers after, in bytes.")
+      .add(labels, counters.gzip_octets_out.get());
 }
 
 json::object to_json(const ListenerRequests& requests) {

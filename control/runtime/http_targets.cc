@@ -13,7 +13,7 @@ auto what_it_says(const service::HttpSettings& settings) {
                   settings.most_fields, settings.most_target_octets, settings.most_body_octets, settings.most_requests,
                   settings.forwarded_for, settings.forwarded_proto, settings.forwarded_port,
                   settings.forwarded_client_port, settings.slb_id, settings.slb_ip, settings.https,
-                  settings.load_balancer, settings.cookie, settings.redirect, settings.request_edits,
+                  settings.load_balancer, settings.cookie, settings.redirect, settings.gzip, settings.request_edits,
                   settings.answer_edits, settings.path_edit, settings.fixed_answer, settings.error_pages,
                   settings.hash_field);
 }
@@ -130,6 +130,7 @@ service::HttpSettings http_settings(const config::LoadBalancer& balancer, const 
   own.changes = http.changes;
   service::HttpSettings settings = http_settings(balancer, http, own);
   settings.redirect = http.redirect;
+  settings.gzip = http.gzip;
   return settings;
 }
 

@@ -59,6 +59,8 @@ struct AccessRecord {
   std::uint32_t total_us = 0;
   std::uint64_t octets_in = 0;   // from the client, head included
   std::uint64_t octets_out = 0;  // to the client, head included
+  std::uint64_t gzip_in = 0;     // of the body, before it was gzipped; 0: it was not
+  std::uint64_t gzip_out = 0;    // and after
   CutText<16> method;
   CutText<64> host;
   CutText<256> target_text;

@@ -22,7 +22,9 @@ void Proxy::Machine::continue_answer(ExchangeIndex x) {
     }
     take_answer_head(x, *end);
   }
-  if (exchange.stage == Stage::answering) {
+  if (exchange.stage == Stage::answering && exchange.compressor != no_compressor) {
+    compressing_ |= std::uint64_t{1} << exchange.compressor;  // in its turn
+  } else if (exchange.stage == Stage::answering) {
     pass_answer_body(x);
   } else if (exchange.stage == Stage::tunnel) {
     continue_tunnel(x);
@@ -76,12 +78,15 @@ void Proxy::Machine::on_answer(ExchangeIndex x, const ResponseHead& head) {
   const bool early = !exchange.body_taken;
   // What a client sends after an Upgrade that was not granted may be of the other protocol.
   const bool misled = exchange.wants_upgrade;
+  const bool compressed = begin_compression(x, head);
   exchange.strip_framing = exchange.client_is_1_0 && head.framing.kind == BodyKind::chunked;
   exchange.close_server = exchange.close_server || !head.keep_alive || early;
   exchange.close_client = exchange.close_client || early || misled || exchange.strip_framing ||
-                          head.framing.kind == BodyKind::until_close || running(exchange.listener) == nullptr;
-  exchange.response_body =
-      BodyReader(head.framing, exchange.strip_framing ? BodyReader::Chunks::removed : BodyReader::Chunks::kept);
+                          (head.framing.kind == BodyKind::until_close && !compressed) ||
+                          running(exchange.listener) == nullptr;
+  exchange.response_body = BodyReader(head.framing, compressed               ? BodyReader::Chunks::unwrapped
+                                                    : exchange.strip_framing ? BodyReader::Chunks::removed
+                                                                             : BodyReader::Chunks::kept);
   exchange.record.octets_out += send_answer_head(x, head);
   exchange.head_sent = true;
   exchange.stage = Stage::answering;
@@ -97,12 +102,10 @@ void Proxy::Machine::pass_answer_body(ExchangeIndex x) {
     return finish(x);
   }
   const Link& server = at(exchange.server);
-  const bool ended = server.received.empty() && (server.peer_finished || server.over);
-  if (passed == Passed::waits && !ended) {
+  if (passed == Passed::waits && !has_ended(server)) {
     return arm(x);
   }
-  const bool orderly = !server.broken && (server.peer_finished || server.cause == tcp::Cause::finished);
-  if (passed == Passed::waits && exchange.response_body.kind() == BodyKind::until_close && orderly) {
+  if (passed == Passed::waits && exchange.response_body.kind() == BodyKind::until_close && has_ended_in_order(server)) {
     return finish(x);
   }
   fail_silently(x, Cause::answer_cut_short);
@@ -175,6 +178,9 @@ void Proxy::Machine::end_exchange(ExchangeIndex x) {
   exchange.record.total_us = exchange.record.head_us + since(exchange.head_at);
   ground_.log(exchange.record);
   exchange.replay.clear(ground_.memory());
+  if (exchange.compressor != no_compressor) {
+    end_compression(exchange);
+  }
   exchange.stage = Stage::free;
   exchange.next_free = free_exchanges_;
   free_exchanges_ = x;

@@ -120,6 +120,10 @@ bool BodyReader::complete() const {
   return false;
 }
 
+bool BodyReader::content_ended() const {
+  return kind_ == BodyKind::chunked ? state_ >= State::trailer_begin : complete();
+}
+
 BodyReader::Step BodyReader::next(std::span<const std::uint8_t> octets) {
   if (complete()) {
     return {.kind = Step::Kind::refuse, .fault = "octets after the body"};
@@ -181,7 +185,16 @@ std::size_t BodyReader::take_data(std::size_t octets) {
 
 // Does the octet that has led to this state go on?
 bool BodyReader::passes() const {
-  return chunks_ == Chunks::kept && state_ != State::blanks && state_ != State::extension;
+  switch (chunks_) {
+    case Chunks::kept:
+      return state_ != State::blanks && state_ != State::extension;
+    case Chunks::removed:
+      return false;
+    case Chunks::unwrapped:
+      break;
+  }
+  // The LF of the last chunk's size leads to where trailers begin, as that of each trailer does.
+  return state_ > State::trailer_begin || (state_ == State::trailer_begin && count_ != 0);
 }
 
 const char* BodyReader::take(char octet) {

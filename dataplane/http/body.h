@@ -17,7 +17,8 @@ class BodyReader {
  public:
   enum class Chunks : std::uint8_t {
     kept,
-    removed,  // only content passes, no trailers either; who gets it sees the end by the connection's
+    removed,    // only content passes, no trailers either; who gets it sees the end by the connection's
+    unwrapped,  // content, and after it the trailers with the empty line: for who writes chunks of his own
   };
 
   BodyReader() = default;
@@ -40,6 +41,8 @@ class BodyReader {
 
   // Has all of it been taken? Never of until_close.
   [[nodiscard]] bool complete() const;
+  // Has all content been taken, so that only trailers follow, or nothing? Never of until_close.
+  [[nodiscard]] bool content_ended() const;
   // Octets of content so far: without chunk framing.
   [[nodiscard]] std::uint64_t content() const { return content_; }
   [[nodiscard]] BodyKind kind() const { return kind_; }

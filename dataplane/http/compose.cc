@@ -3,6 +3,7 @@
 #include <array>
 
 #include "dataplane/http/composition.h"
+#include "dataplane/http/content_coding.h"
 #include "dataplane/http/cookie_edit.h"
 #include "dataplane/http/machine.h"
 
@@ -225,13 +226,23 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
 }
 
 // Fields of an answer that are not passed on as they are.
-bool Proxy::Machine::write_answer_field(HeadWriter& writer, const Exchange& exchange, const service::Listener* target,
+bool Proxy::Machine::write_answer_field(HeadWriter& writer, Exchange& exchange, const service::Listener* target,
                                         const Field& field) {
+  if (target != nullptr && is_edited_away(target->http->answer_edits, field.name)) {
+    return true;
+  }
+  if (exchange.tells_vary && same_name(field.name, "vary") && !field.value.empty()) {
+    exchange.tells_vary = false;
+    writer.text("Vary: ");
+    writer.text(field.value);
+    writer.text(", Accept-Encoding\r\n");
+    return true;
+  }
+  if (exchange.compressor != no_compressor && write_field_of_gzipped(writer, field)) {
+    return true;
+  }
   if (target == nullptr) {
     return false;
-  }
-  if (is_edited_away(target->http->answer_edits, field.name)) {
-    return true;
   }
   const service::SessionCookie& cookie = target->http->cookie;
   if (cookie.kind == service::SessionCookie::Kind::rewrite && same_name(field.name, "set-cookie")) {
@@ -316,7 +327,13 @@ void Proxy::Machine::write_answer_end(HeadWriter& writer, const Exchange& exchan
       writer.field("Cache-Control", "private");
     }
   }
-  if (!exchange.strip_framing) {
+  if (exchange.tells_vary) {
+    writer.field("Vary", "Accept-Encoding");
+  }
+  if (exchange.compressor != no_compressor) {
+    writer.field("Content-Encoding", "gzip");
+    write_framing(writer, {.kind = BodyKind::chunked});
+  } else if (!exchange.strip_framing) {
     write_framing(writer, head.framing);
   }
   if (exchange.close_client) {

@@ -7,6 +7,7 @@
 #include "dataplane/http/access_record.h"
 #include "dataplane/http/body.h"
 #include "dataplane/http/cookie.h"
+#include "dataplane/http/gzip.h"
 #include "dataplane/http/link.h"
 #include "dataplane/schedule/maglev.h"
 
@@ -39,14 +40,17 @@ struct Exchange {
   bool body_taken : 1 = false;          // all of the request has been read
   bool close_client : 1 = false;        // after the answer
   bool close_server : 1 = false;
-  bool reused : 1 = false;         // the server's connection has carried requests before
-  bool set_cookie : 1 = false;     // the answer gets our cookie
-  bool counted : 1 = false;        // as the server's request
-  bool head_sent : 1 = false;      // of the answer
-  bool fresh_only : 1 = false;     // no idle connection, which may be stale
-  bool moved : 1 = false;          // since arm() looked last
-  bool on_client : 1 = false;      // it is the client that is waited for
-  bool strip_framing : 1 = false;  // chunks are taken apart for a client that does not know them
+  bool reused : 1 = false;                     // the server's connection has carried requests before
+  bool set_cookie : 1 = false;                 // the answer gets our cookie
+  bool counted : 1 = false;                    // as the server's request
+  bool head_sent : 1 = false;                  // of the answer
+  bool fresh_only : 1 = false;                 // no idle connection, which may be stale
+  bool moved : 1 = false;                      // since arm() looked last
+  bool on_client : 1 = false;                  // it is the client that is waited for
+  bool strip_framing : 1 = false;              // chunks are taken apart for a client that does not know them
+  bool accepts_gzip : 1 = false;               // and its listener has it on
+  bool tells_vary : 1 = false;                 // the answer is still to say that it depends on Accept-Encoding
+  CompressorIndex compressor = no_compressor;  // of the answer's body
   BodyReader request_body;
   tcp::SliceQueue replay;  // the request's head, as often as it may be sent
   std::uint8_t interims = 0;

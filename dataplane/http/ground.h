@@ -43,6 +43,12 @@ class Ground {
     std::span<std::uint8_t> octets;
   };
   [[nodiscard]] virtual std::optional<Room> allocate() = 0;
+  // What there is for work that might as well be left undone.
+  struct Slack {
+    bool keeps_up = true;           // the worker with its packets
+    std::uint8_t free_eighths = 8;  // of the buffers that allocate() gives out
+  };
+  [[nodiscard]] virtual Slack slack() const { return {}; }
   [[nodiscard]] virtual const std::uint8_t* data_of(const tcp::Slice& slice) const = 0;
   [[nodiscard]] virtual tcp::Memory& memory() = 0;  // of queues
   // Copies what is queued together when it holds many buffers for few octets. After a push().

@@ -7,6 +7,7 @@
 //   queues.cc    requests that wait for a server with room
 //   answers.cc   servers: heads of answers, bodies, tunnels, the end of an exchange
 //   own_answers.cc  what we answer ourselves
+//   compression.cc  answers that are gzipped
 //   compose.cc   heads as they are written anew
 #pragma once
 
@@ -19,8 +20,10 @@
 #include <vector>
 
 #include "dataplane/http/composition.h"
+#include "dataplane/http/compression.h"
 #include "dataplane/http/exchange.h"
 #include "dataplane/http/ground.h"
+#include "dataplane/http/gzip.h"
 #include "dataplane/http/link.h"
 #include "dataplane/http/proxy.h"
 #include "dataplane/http/writer.h"
@@ -158,6 +161,25 @@ class Proxy::Machine {
   void settle_client(LinkIndex index, bool close);
   void arm(ExchangeIndex x);
 
+  // compression.cc
+  // One bit for each in a word.
+  static constexpr std::size_t most_compressors = 64;
+  enum class Content : std::uint8_t {
+    some,
+    none,      // at hand
+    complete,  // no more will come
+    cut,       // the same, but it is not complete, or malformed
+  };
+  [[nodiscard]] bool begin_compression(ExchangeIndex x, const ResponseHead& head);
+  void end_compression(Exchange& exchange);
+  std::size_t serve_compressions();
+  void pass_compressed(ExchangeIndex x, std::size_t& left);
+  [[nodiscard]] Passed compress_body(ExchangeIndex x, std::size_t& left);
+  [[nodiscard]] Content find_content(Exchange& exchange);
+  void compress_piece(Exchange& exchange, Content content, std::size_t& left);
+  void send_chunk(Exchange& exchange, std::string_view end);
+  [[nodiscard]] Passed pass_trailers(Exchange& exchange);
+
   // own_answers.cc
   using Location = std::array<std::string_view, 6>;  // one after the other; the first is empty: none
   struct OwnAnswer {
@@ -184,11 +206,19 @@ class Proxy::Machine {
   [[nodiscard]] std::uint64_t send_answer_head(ExchangeIndex x, const ResponseHead& head);
   static void write_forwarded(HeadWriter& writer, const Exchange& exchange, const service::Listener& listener,
                               const RequestHead& head);
-  [[nodiscard]] bool write_answer_field(HeadWriter& writer, const Exchange& exchange, const service::Listener* target,
+  [[nodiscard]] bool write_answer_field(HeadWriter& writer, Exchange& exchange, const service::Listener* target,
                                         const Field& field);
   void write_answer_end(HeadWriter& writer, const Exchange& exchange, const service::Listener* target,
                         const ResponseHead& head, bool has_cache_control);
 
+  // Nothing more comes from a server, and all is read.
+  [[nodiscard]] static bool has_ended(const Link& server) {
+    return server.received.empty() && (server.peer_finished || server.over);
+  }
+  // If so: may that be the end of a body?
+  [[nodiscard]] static bool has_ended_in_order(const Link& server) {
+    return !server.broken && (server.peer_finished || server.cause == tcp::Cause::finished);
+  }
   [[nodiscard]] Link& at(LinkIndex index) { return links_.all[index]; }
   [[nodiscard]] Exchange& exchange_at(ExchangeIndex index) { return exchanges_[index]; }
 
@@ -216,6 +246,13 @@ class Proxy::Machine {
   RequestHead request_head_;                         // of the call at hand: too large for a stack frame in a hot path
   ResponseHead response_head_;
   Composition::Slices slices_;
+  GzipPool compressors_;
+  std::vector<Compression> compressions_;  // by the index of a compressor; one bit for each in these:
+  std::uint64_t compressing_ = 0;          // there may be something to do
+  std::uint64_t roomless_ = 0;             // no buffer was left in this turn
+  std::uint64_t holding_ = 0;              // has something that the client waits for, and nothing follows
+  std::uint64_t left_over_ = 0;            // not done at the end of the last turn
+  CompressorIndex next_compressed_ = 0;    // where the round goes on
   ProxyCounters counters_;
 };
 

@@ -55,7 +55,9 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
       exchanges_(setup.exchanges),
       idle_(service::max_backends),
       queues_(service::max_listeners + 1),
-      most_idle_(std::max<std::size_t>(setup.connections / 4, 1)) {
+      most_idle_(std::max<std::size_t>(setup.connections / 4, 1)),
+      compressors_(std::min(setup.compressors, most_compressors)),
+      compressions_(std::min(setup.compressors, most_compressors)) {
   links_.all.resize(setup.connections + std::min(setup.connections, spare_links));
   for (std::size_t index = links_.all.size(); index-- > 0;) {
     links_.all[index].next = free_links_;
@@ -84,6 +86,12 @@ void Proxy::Machine::detach() {
   }
   for (Exchange& exchange : exchanges_) {
     exchange.replay.clear(ground_.memory());
+  }
+  for (Compression& compression : compressions_) {
+    if (compression.room) {
+      ground_.memory().release(compression.room->slice);
+      compression.room.reset();
+    }
   }
 }
 
@@ -194,7 +202,7 @@ std::size_t Proxy::Machine::turn(tcp::Time now, std::uint64_t wall_us) {
     work(index);
   }
   wheel_.advance(now_, [this](LinkIndex index) { on_deadline(index); });
-  done += serve_queues() + sweep();
+  done += serve_queues() + serve_compressions() + sweep();
   return done + (first_ready_ != nobody ? 1 : 0);
 }
 

@@ -21,6 +21,7 @@ namespace steelyard::http {
 struct ProxySetup {
   std::size_t connections = 1'024;  // as many as the stack's, whose indices are used
   std::size_t exchanges = 1'024;    // requests at a time
+  std::size_t compressors = 8;      // answers that are gzipped at a time, at most 64
   CookieKey cookie_key;
 };
 
@@ -28,11 +29,15 @@ struct ProxySetup {
 struct ProxyCounters {
   service::Counter requests;
   service::Counter retries;
-  service::Gauge clients;    // connections of clients
-  service::Gauge servers;    // connections to servers
-  service::Gauge idle;       // of those: waiting for a request
-  service::Gauge exchanges;  // requests under way
-  service::Gauge queued;     // of those: waiting for a server with room
+  service::Counter gzip_answers;     // that have begun to be gzipped
+  service::Counter gzip_skipped;     // were not, for want of time, buffers or a compressor
+  service::Counter gzip_octets_in;   // of bodies
+  service::Counter gzip_octets_out;  // of what has become of them
+  service::Gauge clients;            // connections of clients
+  service::Gauge servers;            // connections to servers
+  service::Gauge idle;               // of those: waiting for a request
+  service::Gauge exchanges;          // requests under way
+  service::Gauge queued;             // of those: waiting for a server with room
 };
 
 class Proxy {

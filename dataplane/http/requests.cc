@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/http/content_coding.h"
 #include "dataplane/http/cookie_edit.h"
 #include "dataplane/http/machine.h"
 
@@ -176,6 +177,8 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
     return false;
   }
   const service::HttpSettings& settings = *listener->http;
+  exchange.accepts_gzip = settings.gzip && !exchange.client_is_1_0 && !exchange.wants_upgrade &&
+                          head.method != Method::head && http::accepts_gzip(head.fields.all());
   exchange.close_client =
       exchange.close_client || (settings.most_requests != 0 && link.requests >= settings.most_requests);
   if (listener->per_source.request_rate != 0 && !ground_.takes_request(*listener, exchange.record.client)) {

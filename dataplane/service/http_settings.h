@@ -74,6 +74,24 @@ struct FixedAnswer {
   friend bool operator==(const FixedAnswer&, const FixedAnswer&) = default;
 };
 
+// Answers that go gzipped to clients that take it.
+struct Gzip {
+  std::uint32_t least_octets = 1'024;  // of a body whose length is known
+  // Media types without parameters, in lower case.
+  std::vector<std::string> types{"text/html",
+                                 "text/plain",
+                                 "text/css",
+                                 "text/xml",
+                                 "text/javascript",
+                                 "application/javascript",
+                                 "application/x-javascript",
+                                 "application/json",
+                                 "application/xml",
+                                 "application/rss+xml",
+                                 "application/atom+xml"};
+  friend bool operator==(const Gzip&, const Gzip&) = default;
+};
+
 struct HttpSettings {
   std::chrono::milliseconds header_timeout{10'000};     // from a request's first octet to its head's end
   std::chrono::milliseconds idle_timeout{15'000};       // of a client between requests
@@ -99,6 +117,7 @@ struct HttpSettings {
   std::optional<Redirect> redirect;
   std::vector<FixedAnswer> error_pages;  // instead of Steelyard's own, by status
   std::string hash_field;                // of a target with scheduler `header`: the field's name
+  std::optional<Gzip> gzip;  // none: off
   // Of a target: what happens to its messages.
   std::vector<HeaderEdit> request_edits;
   std::vector<HeaderEdit> answer_edits;

@@ -147,6 +147,8 @@ class Stack {
     return false;
   }
   [[nodiscard]] bool sheds() const { return shedding_.active(); }
+  // False: the worker has been behind for some turns.
+  [[nodiscard]] bool keeps_up() const { return shedding_.keeps_up(); }
   // A report of a path MTU about a packet that we sent (connection.h).
   void on_path_mtu(const Endpoints& endpoints, Sequence quoted, std::uint32_t mtu, Time now);
   // Any other ICMP error about a packet that we sent. Those about half-open connections mean nothing: their SYN-ACKs

@@ -34,6 +34,8 @@ class SynShedding {
     return true;
   }
   [[nodiscard]] bool active() const { return share_ != whole; }
+  // Or has the worker had more packets than it could take, whatever they were, for some turns?
+  [[nodiscard]] bool keeps_up() const { return behind_ <= tolerated; }
 
  private:
   static constexpr std::uint32_t whole = 1U << 16U;

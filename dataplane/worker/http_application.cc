@@ -295,6 +295,12 @@ std::optional<http::Ground::Room> HttpApplication::allocate() {
   return Room{TcpHost::slice_of(buffer.release()), octets};
 }
 
+http::Ground::Slack HttpApplication::slack() const {
+  const nic::MbufPool& pool = host_->payload();
+  return {.keeps_up = host_->stack().keeps_up(),
+          .free_eighths = static_cast<std::uint8_t>(std::uint64_t{pool.available_at_least()} * 8 / pool.capacity())};
+}
+
 const std::uint8_t* HttpApplication::data_of(const tcp::Slice& slice) const {
   return TcpHost::data_of(slice);
 }

@@ -70,6 +70,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   tcp::ConnectionId connect(const service::Server& server, tcp::Time now) override;
   [[nodiscard]] const tcp::Endpoints* endpoints_of(tcp::ConnectionId connection) const override;
   std::optional<Room> allocate() override;
+  [[nodiscard]] Slack slack() const override;
   [[nodiscard]] const std::uint8_t* data_of(const tcp::Slice& slice) const override;
   tcp::Memory& memory() override;
   void compact(tcp::SliceQueue& queue) override;

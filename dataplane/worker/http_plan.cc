@@ -13,6 +13,11 @@ constexpr std::size_t least_half_open = 4'096;
 constexpr std::size_t most_time_wait = 131'072;
 constexpr std::uint32_t least_payload_buffers = 8'192;
 constexpr std::uint32_t most_payload_buffers = 131'072;
+// A compressor serves one answer from its first octet to the last that its server sends: some milliseconds. Each has 71
+// KB.
+constexpr std::size_t connections_a_compressor = 1'024;
+constexpr std::size_t least_compressors = 4;
+constexpr std::size_t most_compressors = 64;
 
 }  // namespace
 
@@ -25,6 +30,7 @@ LocalPortHalves halves_of(const l4::PortRange& ports) {
 http::ProxySetup proxy_setup(const HttpPlan& plan) {
   return {.connections = plan.connections,
           .exchanges = plan.exchanges != 0 ? plan.exchanges : std::max<std::size_t>(plan.connections / 2, 1),
+          .compressors = std::clamp(plan.connections / connections_a_compressor, least_compressors, most_compressors),
           .cookie_key = plan.cookie_key};
 }
 

@@ -182,6 +182,13 @@ inline void check_body(const http::Framing& framing, Octets octets, std::uint32_
   const ReadBody content =
       read_body(http::BodyReader{framing, http::BodyReader::Chunks::removed}, octets, [&] { return octets.size(); });
   require(content.passed.size() == whole.content && content.taken == whole.taken && content.refused == whole.refused);
+  // Content first, then trailers.
+  const http::BodyReader unwrapped{framing, http::BodyReader::Chunks::unwrapped};
+  const ReadBody both = read_body(unwrapped, octets, [&] { return octets.size(); });
+  const ReadBody pieces_of_both = read_body(unwrapped, octets, [&] { return cuts.next(); });
+  require(both.passed == pieces_of_both.passed && both.taken == whole.taken && both.refused == whole.refused);
+  require(both.passed.starts_with(content.passed) &&
+          (both.passed == content.passed || both.passed.size() > whole.content));
   if (whole.complete) {
     require(decode_chunked(whole.passed) == content.passed);
   }

@@ -21,13 +21,13 @@ using http::ProxyWorld;
 
 // What is likely to bring the proxy further than random octets do.
 constexpr std::array<std::string_view, 16> requests{
-    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
     "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.0\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
     "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nCookie: SERVERID=",
     "GET /"
@@ -41,10 +41,10 @@ constexpr std::array<std::string_view, 16> requests{
 constexpr std::array<std::string_view, 16> answers{
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "HTTP/1.1 200 OK\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\n",
     "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
-    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: a/b\r\nContent-Length: 5\r\n\r\n",
     "HTTP/1.1 100 Continue\r\n\r\n",
     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     "HTTP/1.1 204 No Content\r\n\r\n",
@@ -123,6 +123,7 @@ class Play {
       default:
         world_.without_rooms((what & 48) == 48);
         world_.set_places((what & 64) != 0 ? 1 : 1'000);
+        world_.set_slack((what & 128) == 0, (what & 32) != 0 ? 0 : 8);
         break;
     }
   }
@@ -180,6 +181,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.http.most_body_octets = (settings & 2) != 0 ? 9 : 0;
   options.http.most_requests = (settings & 4) != 0 ? 2 : 0;
   options.http.cookie.kind = static_cast<service::SessionCookie::Kind>(settings / 8U % 3U);
+  if ((settings & 128) != 0) {
+    options.http.gzip = service::Gzip{.least_octets = 1, .types = {"a/b"}};
+  }
   options.http.cookie.timeout = std::chrono::seconds{5};
   Play(input, std::move(options)).run();
   return 0;

@@ -1,6 +1,7 @@
 // Feeds a hostile client's octets to the request parser and, when a head is taken, what follows to the body reader.
 //
 // Input: one octet of seed for the cuts, then head and body.
+#include "dataplane/http/content_coding.h"
 #include "tests/fuzz/http_message.h"
 
 namespace {
@@ -20,6 +21,17 @@ void check_taken(const http::RequestHead& head, const http::ParseLimits& limits)
   require(head.version == http::Version::http_1_0 || !head.host.empty());
   require(head.authority.starts_with(head.host) && head.fields.size() <= limits.fields);
   require(head.framing.kind != http::BodyKind::until_close);
+}
+
+// Whoever is sent gzip has named it, or everything.
+void check_codings(const http::RequestHead& head) {
+  if (!http::accepts_gzip(head.fields.all()))
+    return;
+  bool named = false;
+  for (const http::Field& field : head.fields.all())
+    named = named || (http::same_name(field.name, "accept-encoding") &&
+                      field.value.find_first_of("gG*") != std::string_view::npos);
+  require(named);
 }
 
 }  // namespace
@@ -51,6 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   require(may_begin);
   check_taken(head, limits);
+  check_codings(head);
   fuzz::check_body(head.framing, octets.subspan(*end), data[0]);
   return 0;
 }

@@ -129,6 +129,33 @@ TEST(BodyReader, OnlyContentIsLeftWhenChunksAreRemoved) {
   EXPECT_TRUE(outcome.complete);
 }
 
+TEST(BodyReader, ContentAndTrailersAreLeftWhenChunksAreUnwrapped) {
+  const std::string_view body = "5;a\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0;b\r\nT: v\r\nU:\r\n\r\n";
+  for (std::size_t size = 1; size <= body.size(); ++size) {
+    const Outcome outcome = read_in_pieces(chunked(BodyReader::Chunks::unwrapped), body, [size] { return size; });
+    EXPECT_EQ(outcome.passed, "hello worldT: v\r\nU:\r\n\r\n") << size;
+    EXPECT_EQ(outcome.taken, body.size());
+    EXPECT_EQ(outcome.content, 11U);
+    EXPECT_TRUE(outcome.complete);
+  }
+  EXPECT_EQ(read_whole(chunked(BodyReader::Chunks::unwrapped), "0\r\n\r\n").passed, "\r\n");
+}
+
+TEST(BodyReader, KnowsWhetherContentMayFollow) {
+  const auto ended = [](BodyReader reader, std::string_view octets) {
+    while (!octets.empty() && !reader.complete()) {
+      octets.remove_prefix(reader.next({reinterpret_cast<const std::uint8_t*>(octets.data()), octets.size()}).octets);
+    }
+    return reader.content_ended();
+  };
+  EXPECT_FALSE(ended(chunked(), "5\r\nhello\r\n0"));
+  EXPECT_TRUE(ended(chunked(), "5\r\nhello\r\n0\r\n"));
+  EXPECT_TRUE(ended(chunked(), "0\r\nT: v\r\n\r\n"));
+  EXPECT_FALSE(ended(BodyReader({BodyKind::length, 6}), "hello"));
+  EXPECT_TRUE(ended(BodyReader({BodyKind::length, 5}), "hello"));
+  EXPECT_FALSE(ended(BodyReader({BodyKind::until_close, 0}), "hello"));
+}
+
 TEST(BodyReader, ABodyThatEndsEarlyIsNotComplete) {
   const std::string_view body = "5\r\nhello\r\n0\r\nT: v\r\n\r\n";
   for (std::size_t size = 0; size < body.size(); ++size) {

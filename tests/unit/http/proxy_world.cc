@@ -48,9 +48,11 @@ ProxyWorld::ProxyWorld(Options options)
   for (std::size_t index = options_.connections; index-- > 0;) {
     free_indices_.push_back(static_cast<std::uint32_t>(index));
   }
-  proxy_ = std::make_unique<Proxy>(
-      ProxySetup{.connections = options_.connections, .exchanges = options_.exchanges, .cookie_key = {}},
-      static_cast<Ground&>(*this), now_);
+  proxy_ = std::make_unique<Proxy>(ProxySetup{.connections = options_.connections,
+                                              .exchanges = options_.exchanges,
+                                              .compressors = options_.compressors,
+                                              .cookie_key = {}},
+                                   static_cast<Ground&>(*this), now_);
   publish();
 }
 
@@ -111,6 +113,15 @@ std::size_t ProxyWorld::client(std::string_view from) {
 }
 
 void ProxyWorld::says(std::size_t number, std::string_view octets) {
+  for (; options_.piece == 1 && octets.size() > 1; octets.remove_prefix(1)) {
+    brings(number, octets.substr(0, 1));
+    turn();
+  }
+  brings(number, octets);
+  turn();
+}
+
+void ProxyWorld::brings(std::size_t number, std::string_view octets) {
   Peer& peer = peers_[number];
   while (!octets.empty()) {
     const std::string_view piece = octets.substr(0, options_.piece);
@@ -118,11 +129,7 @@ void ProxyWorld::says(std::size_t number, std::string_view octets) {
     Buffer* buffer = make_buffer(piece, 0);
     peer.delivered += piece.size();
     proxy_->deliver(peer.id, {reinterpret_cast<tcp::Buffer*>(buffer), 0, static_cast<std::uint32_t>(piece.size())});
-    if (options_.piece == 1) {
-      turn();
-    }
   }
-  turn();
 }
 
 void ProxyWorld::finishes(std::size_t number) {

@@ -40,6 +40,7 @@ class ProxyWorld final : private Ground {
     std::size_t servers = 1;
     std::size_t connections = 64;
     std::size_t exchanges = 32;
+    std::size_t compressors = 2;
     std::size_t piece = 1'448;  // octets in a buffer
   };
   ProxyWorld() : ProxyWorld(Options{}) {}
@@ -50,6 +51,8 @@ class ProxyWorld final : private Ground {
   [[nodiscard]] std::size_t client(std::string_view address = "198.51.100.7");
   // What the peer says comes in pieces of at most Options::piece octets; then the proxy has its turn.
   void says(std::size_t peer, std::string_view octets);
+  // The same, and the proxy's turn is yet to come.
+  void brings(std::size_t peer, std::string_view octets);
   void finishes(std::size_t peer);
   void resets(std::size_t peer);
   // What the proxy has sent since the last time.
@@ -85,6 +88,8 @@ class ProxyWorld final : private Ground {
   [[nodiscard]] int requests_at(std::size_t server) const;  // counted now
   [[nodiscard]] std::uint64_t wall_seconds() const { return static_cast<std::uint64_t>(wall_us_ / 1'000'000); }
   void without_rooms(bool none) { no_rooms_ = none; }
+  // What there is for work that might as well be left undone.
+  void set_slack(bool keeps_up, std::uint8_t free_eighths) { slack_ = {keeps_up, free_eighths}; }
   // How many requests a server takes at a time.
   void set_places(int places) { places_ = places; }
   // How many more requests any source may have.
@@ -107,6 +112,7 @@ class ProxyWorld final : private Ground {
   [[nodiscard]] tcp::ConnectionId connect(const service::Server& server, tcp::Time now) override;
   [[nodiscard]] const tcp::Endpoints* endpoints_of(tcp::ConnectionId connection) const override;
   [[nodiscard]] std::optional<Room> allocate() override;
+  [[nodiscard]] Slack slack() const override { return slack_; }
   [[nodiscard]] const std::uint8_t* data_of(const tcp::Slice& slice) const override;
   [[nodiscard]] tcp::Memory& memory() override { return memory_; }
   void compact(tcp::SliceQueue& /*queue*/) override {}
@@ -145,6 +151,7 @@ class ProxyWorld final : private Ground {
   std::vector<AccessRecord> log_;
   std::size_t rotation_ = 0;
   bool no_rooms_ = false;
+  Slack slack_;
   int places_ = 1'000'000;
   int requests_left_ = 1'000'000;
   schedule::ClientKey last_key_;

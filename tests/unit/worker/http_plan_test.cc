@@ -44,6 +44,7 @@ TEST(HttpPlan, SizesGrowWithTheConnections) {
     EXPECT_EQ(plan.limits.connections, connections);
     EXPECT_EQ(plan.limits.half_open, connections / 4);
     EXPECT_EQ(proxy_setup(http).exchanges, connections / 2);
+    EXPECT_EQ(proxy_setup(http).compressors, 64U);
     EXPECT_GE(plan.payload_buffers, before.payload_buffers);
     EXPECT_GT(plan.queue_nodes, before.queue_nodes);
     EXPECT_GT(table_bytes(plan), table_bytes(before));

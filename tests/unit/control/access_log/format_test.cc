@@ -21,7 +21,7 @@ TEST(JsonLine, SaysAllThatIsKnownOfARequest) {
             R"("method":"GET","host":"www.example.org","target":"/a/b?c=d&e","version":"HTTP/1.1","status":200,)"
             R"("cause":null,"server_group":"shop","server":"192.0.2.80:8080","session":"valid","retries":1,)"
             R"("head_us":1500,"queue_us":0,"connect_us":2000999,"first_octet_us":30000,"total_us":2100000,)"
-            R"("octets_in":345,"octets_out":6789,"cut":false})"
+            R"("octets_in":345,"octets_out":6789,"gzip_in":0,"gzip_out":0,"cut":false})"
             "\n");
 }
 

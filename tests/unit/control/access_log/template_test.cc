@@ -36,6 +36,16 @@ TEST(Template, NginxsVariablesSayWhatTheyDoThere) {
             "345 2.100 192.0.2.80:8080 2.000 0.030 0.000");
 }
 
+TEST(Template, TheGzipRatioIsNginxs) {
+  http::AccessRecord record = sample_record();
+  EXPECT_EQ(made("$gzip_ratio", record), "-");
+  record.gzip_in = 1'000;
+  record.gzip_out = 300;
+  EXPECT_EQ(made("$gzip_ratio", record), "3.33");
+  record.gzip_out = 1'020;
+  EXPECT_EQ(made("$gzip_ratio", record), "0.98");
+}
+
 TEST(Template, HaproxysVariablesSayWhatTheyDoThere) {
   EXPECT_EQ(
       made("%ci:%cp [%tr] %f %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %U %ts %rc \"%r\""),

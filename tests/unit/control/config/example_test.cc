@@ -26,7 +26,7 @@ std::set<std::string> keys_of_the_reader() {
   static const std::regex asked(
       R"re((map|file)\.(find|require|list|integer|seconds|boolean|choice|required_choice|required_name|name)\("(\w+)")re");
   std::set<std::string> keys;
-  for (const char* name : {"parse.cc", "parse_access.cc", "parse_health_check.cc", "parse_http.cc",
+  for (const char* name : {"parse.cc", "parse_access.cc", "parse_gzip.cc", "parse_health_check.cc", "parse_http.cc",
                            "parse_http_messages.cc", "parse_network.cc", "parse_services.cc"}) {
     const std::string text = text_of(source_folder / "control/config" / name);
     for (std::sregex_iterator found(text.begin(), text.end(), asked), end; found != end; ++found) {

@@ -116,6 +116,18 @@ TEST(HttpListener, MarksACookieOfTheServersWhenToldItsName) {
   EXPECT_EQ(listener_of(http("sticky_session: off")).http->sticky_session.kind, SessionCookie::Kind::off);
 }
 
+TEST(HttpListener, GzipIsOffOrOnOrSaysWhatIsCompressed) {
+  const auto gzip = [](std::string_view value) { return listener_of(http("gzip: " + std::string(value))).http->gzip; };
+  EXPECT_FALSE(listener_of(http("")).http->gzip);
+  EXPECT_FALSE(gzip("off"));
+  EXPECT_EQ(gzip("on"), Gzip{});
+  EXPECT_EQ(gzip("true"), Gzip{});
+  EXPECT_EQ(gzip("{}"), Gzip{});
+  EXPECT_EQ(gzip("{min_bytes: 1, types: [Text/HTML, application/vnd.a+json]}"),
+            (Gzip{1, {"text/html", "application/vnd.a+json"}}));
+  EXPECT_EQ(gzip("{min_bytes: 1073741824}")->types, Gzip{}.types);
+}
+
 TEST(HttpListener, RulesSayWhatTheyMatchAndWhatIsTheirOwn) {
   const Listener listener = listener_of(
       http("rules: [{name: api, domain: '*.Example.ORG', url: /v1, server_group: g}, {name: img/2, url: /img, "
@@ -297,6 +309,24 @@ INSTANTIATE_TEST_SUITE_P(
               "`strict` is `1`; allowed: `true` or `false`"},
         Wrong{http("sticky_session: {type: server, cookies: a, cookie: b}"),
               "unknown key `cookies` in `sticky_session`; did you mean `cookie`?"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Compression, WrongHttpListener,
+    ::testing::Values(
+        Wrong{http("gzip: 5"), "6:59: error: `gzip` is `5`; allowed: `true` or `false`"},
+        Wrong{http("gzip: [text/html]"), "`gzip` is a list; allowed: `true` or `false`"},
+        Wrong{http("gzip: {min_bytes: 0}"), "`min_bytes` is `0`; allowed: 1..1073741824"},
+        Wrong{http("gzip: {types: text/html}"), "`types` is `text/html`; allowed: a list of 1..64 media types"},
+        Wrong{http("gzip: {types: []}"), "`types` is a list of 0; allowed: a list of 1..64 media types"},
+        Wrong{http("gzip: {types: [text]}"),
+              "a type of `gzip` is `text`; allowed: a media type such as text/html, without parameters"},
+        Wrong{http("gzip: {types: [text/]}"), "a type of `gzip` is `text/`; allowed: a media type"},
+        Wrong{http("gzip: {types: [a/b/c]}"), "a type of `gzip` is `a/b/c`; allowed: a media type"},
+        Wrong{http("gzip: {types: ['text/*']}"), "a type of `gzip` is `text/*`; allowed: 3..127 characters: a media"},
+        Wrong{http("gzip: {types: ['text/html; charset=utf-8']}"), "allowed: 3..127 characters: a media type"},
+        Wrong{http("gzip: {type: [a/b]}"), "unknown key `type` in `gzip`; did you mean `types`?"},
+        Wrong{with_listener("protocol: tcp, port: 80, server_group: g, gzip: on"),
+              "`gzip` has no place here; it is for listeners of `protocol: http`"}));
 
 INSTANTIATE_TEST_SUITE_P(Redirects, WrongHttpListener,
                          ::testing::Values(Wrong{with_listener("protocol: http, port: 80, redirect: {status: 300}"),

@@ -81,6 +81,18 @@ TEST_F(HttpPlan, AListenerIsItsOwnFirstTargetAndConnectionsEndAtItsAddress) {
   EXPECT_EQ(plan.targets[0].probe.type, healthcheck::ProbeType::http);
 }
 
+TEST_F(HttpPlan, WhatIsGzippedComesFromTheFileAndAChangeIsOne) {
+  const Plan off = build(http());
+  EXPECT_FALSE(at(off, 0).http->gzip);
+  const Plan on = build(http("gzip: {min_bytes: 7}"), &off);
+  ASSERT_TRUE(at(on, 0).http->gzip);
+  EXPECT_EQ(at(on, 0).http->gzip->least_octets, 7U);
+  const Plan same = build(http("gzip: {min_bytes: 7}"), &on);
+  EXPECT_EQ(at(same, 0).http, at(on, 0).http);
+  const Plan other = build(http("gzip: {min_bytes: 7, types: [a/b]}"), &same);
+  EXPECT_THAT(at(other, 0).http->gzip->types, ElementsAre("a/b"));
+}
+
 TEST_F(HttpPlan, ServersOfHttpListenersAreNoNatServers) {
   const service::VipKey server{*service::Address::parse("10.0.0.1"), 80, service::Protocol::tcp};
   const Plan plan = build(http("scheduler: sch"));

@@ -45,6 +45,17 @@ TEST(HttpReport, ShowsSessionsOfEveryTargetAndRulesOnce) {
             R"({"sticky_session":{"type":"insert","cookie":"SERVERID","cookie_timeout":9}})");
 }
 
+TEST(HttpReport, ShowsWhatIsGzipped) {
+  Listener listener;
+  listener.settings.http->rules.clear();
+  service::HttpSettings http;
+  http.gzip = service::Gzip{.least_octets = 5, .types = {"text/css"}};
+  boost::json::object own;
+  add_http(own, listener.settings, listener.own, http);
+  EXPECT_EQ(boost::json::serialize(own),
+            R"({"sticky_session":{"type":"off"},"gzip":{"min_bytes":5,"types":["text/css"]}})");
+}
+
 TEST(HttpReport, ShowsWhereARedirectLeads) {
   const Listener listener;
   service::HttpSettings http;
