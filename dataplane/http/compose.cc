@@ -36,6 +36,12 @@ bool is_overwritten(const service::HttpSettings& settings, std::string_view name
          (settings.slb_id && passes_for(name, slb_id)) || (settings.slb_ip && passes_for(name, slb_ip));
 }
 
+// An expectation that the client does not wait for (RFC 9110 section 10.1.1): in HTTP/1.0, or without content. A
+// server, to which we speak HTTP/1.1, would take it for one.
+bool is_idle_expectation(const RequestHead& head, std::string_view name) {
+  return name.size() == 6 && same_name(name, "Expect") && !head.expects_continue;
+}
+
 void write_framing(HeadWriter& writer, const Framing& framing) {
   switch (framing.kind) {
     case BodyKind::none:
@@ -185,7 +191,7 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
                            : head.authority);  // empty when an HTTP/1.0 client has named none (RFC 9112 section 3.2)
   for (const Field& field : head.fields.all()) {
     if (is_hop_by_hop(head, field.name) || is_overwritten(*listener.http, field.name) ||
-        is_edited_away(edits, field.name)) {
+        is_edited_away(edits, field.name) || is_idle_expectation(head, field.name)) {
       continue;
     }
     if (cookie.kind != Kind::off && is_cookie_field(field.name)) {
