@@ -12,7 +12,7 @@ wanted=(
   libssl-dev libjemalloc-dev libbenchmark-dev libgtest-dev libgmock-dev libyaml-cpp-dev libspdlog-dev libfmt-dev
   libcli11-dev libexpected-dev libnl-route-3-dev
   # tests, checks and the demo
-  nginx-light haproxy varnish curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
+  nginx-light haproxy varnish nodejs nghttp2-client curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
   clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev valgrind
 )
 if [[ $# -gt 0 ]]; then
