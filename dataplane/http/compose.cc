@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "dataplane/http/cache_control.h"
 #include "dataplane/http/composition.h"
 #include "dataplane/http/cookie_edit.h"
 #include "dataplane/http/machine.h"
@@ -80,24 +81,6 @@ void write_cookie_field(HeadWriter& writer, Pieces pieces) {
   }
   if (begun) {
     writer.end_line();
-  }
-}
-
-// The directives of a Cache-Control field that may stay beside "private".
-void write_private_directives(HeadWriter& writer, std::string_view value) {
-  while (!value.empty()) {
-    const std::size_t comma = std::min(value.find(','), value.size());
-    std::string_view directive = value.substr(0, comma);
-    value.remove_prefix(std::min(comma + 1, value.size()));
-    while (!directive.empty() && (directive.front() == ' ' || directive.front() == '\t')) {
-      directive.remove_prefix(1);
-    }
-    const std::string_view name = directive.substr(0, directive.find('='));
-    if (!directive.empty() && !same_name(name, "public") && !same_name(name, "private") &&
-        !same_name(name, "s-maxage")) {
-      writer.text(", ");
-      writer.text(directive);
-    }
   }
 }
 
@@ -249,7 +232,7 @@ bool Proxy::Machine::write_answer_field(HeadWriter& writer, const Exchange& exch
   }
   // An answer with a session cookie is this client's alone: no cache may give it to another one.
   if (exchange.set_cookie && same_name(field.name, "cache-control")) {
-    if (has_token(field.value, "no-store") || has_token(field.value, "private")) {
+    if (is_private(field.value)) {
       return false;
     }
     writer.text("Cache-Control: private");
