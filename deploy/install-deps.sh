@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs every Debian 12 package that building, testing and showing Steelyard needs; asks nothing, and is done in a
-# blink when everything is there. Changes nothing else: a service that a package would start (nginx) is kept stopped.
+# blink when everything is there. Changes nothing else: services that packages would start are kept stopped.
 #
 #   sudo deploy/install-deps.sh
 set -euo pipefail
@@ -12,7 +12,7 @@ wanted=(
   libssl-dev libjemalloc-dev libbenchmark-dev libgtest-dev libgmock-dev libyaml-cpp-dev libspdlog-dev libfmt-dev
   libcli11-dev libexpected-dev libnl-route-3-dev zlib1g-dev
   # tests, checks and the demo
-  nginx-light curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
+  nginx-light haproxy varnish nodejs nghttp2-client curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
   clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev valgrind
 )
 if [[ $# -gt 0 ]]; then
@@ -40,8 +40,14 @@ fi
 # Maintainer scripts ask this file whether they may start a service; 101 means no.
 policy=/usr/sbin/policy-rc.d
 own_policy=false
-had_nginx=false
-installed nginx-common && had_nginx=true
+# Installed for tests and demo, which start their own; varnish is there for varnishtest.
+services=(nginx haproxy varnish varnishncsa)
+kept=() # those that were here before: their owner's
+for service in "${services[@]}"; do
+  if [[ -e /lib/systemd/system/$service.service ]]; then
+    kept+=("$service")
+  fi
+done
 clean_up() {
   if $own_policy; then
     rm -f "$policy"
@@ -59,8 +65,11 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 # libboost1.81-dev and libboost1.74-dev exclude each other; apt replaces the older one where it is installed.
 apt-get install -q -y --no-install-recommends "${missing[@]}"
-if ! $had_nginx && command -v systemctl >/dev/null; then
-  # Installed for tests and demo, which start their own: it must not come up at the next boot.
-  systemctl disable nginx >/dev/null 2>&1 || true
+if command -v systemctl >/dev/null; then
+  for service in "${services[@]}"; do
+    if [[ " ${kept[*]} " != *" $service "* ]]; then
+      systemctl disable "$service" >/dev/null 2>&1 || true # it must not come up at the next boot
+    fi
+  done
 fi
 echo "install-deps: done"

@@ -30,7 +30,7 @@ enum class Cause : std::uint8_t {
   no_room,             // NR  503: connections, buffers or local ports are used up
   listener_stopped,    // LS  503: stopped or removed while the connection was open
   connect_failed,      // CF  502: no server accepted
-  connect_timeout,     // CT  504
+  connect_timeout,     // CT  502: the last server tried did not answer in time
   bad_answer,          // BA  502: the server's answer is malformed
   server_closed,       // SC  502: the server closed before an answer
   answer_timeout,      // AT  504

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "dataplane/http/cache_control.h"
 #include "dataplane/http/composition.h"
 #include "dataplane/http/content_coding.h"
 #include "dataplane/http/cookie_edit.h"
@@ -35,6 +36,12 @@ bool is_overwritten(const service::HttpSettings& settings, std::string_view name
          (settings.forwarded_port && passes_for(name, forwarded_port)) ||
          (settings.forwarded_client_port && passes_for(name, forwarded_client_port)) ||
          (settings.slb_id && passes_for(name, slb_id)) || (settings.slb_ip && passes_for(name, slb_ip));
+}
+
+// An expectation that the client does not wait for (RFC 9110 section 10.1.1): in HTTP/1.0, or without content. A
+// server, to which we speak HTTP/1.1, would take it for one.
+bool is_idle_expectation(const RequestHead& head, std::string_view name) {
+  return name.size() == 6 && same_name(name, "Expect") && !head.expects_continue;
 }
 
 void write_framing(HeadWriter& writer, const Framing& framing) {
@@ -75,24 +82,6 @@ void write_cookie_field(HeadWriter& writer, Pieces pieces) {
   }
   if (begun) {
     writer.end_line();
-  }
-}
-
-// The directives of a Cache-Control field that may stay beside "private".
-void write_private_directives(HeadWriter& writer, std::string_view value) {
-  while (!value.empty()) {
-    const std::size_t comma = std::min(value.find(','), value.size());
-    std::string_view directive = value.substr(0, comma);
-    value.remove_prefix(std::min(comma + 1, value.size()));
-    while (!directive.empty() && (directive.front() == ' ' || directive.front() == '\t')) {
-      directive.remove_prefix(1);
-    }
-    const std::string_view name = directive.substr(0, directive.find('='));
-    if (!directive.empty() && !same_name(name, "public") && !same_name(name, "private") &&
-        !same_name(name, "s-maxage")) {
-      writer.text(", ");
-      writer.text(directive);
-    }
   }
 }
 
@@ -191,7 +180,7 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
                            : head.authority);  // empty when an HTTP/1.0 client has named none (RFC 9112 section 3.2)
   for (const Field& field : head.fields.all()) {
     if (is_hop_by_hop(head, field.name) || is_overwritten(*listener.http, field.name) ||
-        is_edited_away(edits, field.name)) {
+        is_edited_away(edits, field.name) || is_idle_expectation(head, field.name)) {
       continue;
     }
     if (cookie.kind != Kind::off && is_cookie_field(field.name)) {
@@ -259,7 +248,7 @@ bool Proxy::Machine::write_answer_field(HeadWriter& writer, Exchange& exchange, 
   }
   // An answer with a session cookie is this client's alone: no cache may give it to another one.
   if (exchange.set_cookie && same_name(field.name, "cache-control")) {
-    if (has_token(field.value, "no-store") || has_token(field.value, "private")) {
+    if (is_private(field.value)) {
       return false;
     }
     writer.text("Cache-Control: private");

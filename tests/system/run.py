@@ -4,8 +4,9 @@
     tests/system/run.py [--filter REGEX] [--list] [--stop] [--jobs N]
 
 With N jobs, so many tests run beside each other, each in networks of its own; classes with `alone = True` follow when the
-others are done. Environment: STEELYARD_TEST_JOBS, STEELYARD (the binary), STEELYARD_TEST_SCALE (length of long tests),
-STEELYARD_TEST_PATIENCE (time limits), STEELYARD_TEST_HUGEPAGES (off | auto | required).
+others are done, and those with `together = True`, which share more than a network, are one job's. Environment:
+STEELYARD_TEST_JOBS, STEELYARD (the binary), STEELYARD_TEST_SCALE (length of long tests), STEELYARD_TEST_PATIENCE (time
+limits), STEELYARD_TEST_HUGEPAGES (off | auto | required).
 """
 
 import argparse
@@ -141,7 +142,8 @@ class Whole:
 def chunks_of(tests):
     for _, alike in itertools.groupby(tests, type):
         alike = list(alike)
-        yield from (alike[first : first + CHUNK] for first in range(0, len(alike), CHUNK))
+        size = len(alike) if getattr(alike[0], "together", False) else CHUNK
+        yield from (alike[first : first + size] for first in range(0, len(alike), size))
 
 
 def job(chunks, todo, done):

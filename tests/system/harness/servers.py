@@ -73,6 +73,21 @@ class Web:
         self.process.kill()
 
 
+class NodeWeb:
+    """helpers/node_web.js on one server, with Node's own HTTP; closes connections that have been idle for so long."""
+
+    def __init__(self, net, index, port=80, keep_alive_ms=5_000):
+        argv = ["node", HELPERS / "node_web.js", str(keep_alive_ms)]
+        for family in FAMILIES.values():
+            argv += [family.server(index), str(port)]
+        self.process = net.servers[index].spawn(argv, net.dir / f"node-{NAMES[index]}.log", pipes=True)
+        if self.process.popen.stdout.readline().strip() != "ready":
+            raise AssertionError(f"node on server {NAMES[index]} did not start: {self.process.log_tail()}")
+
+    def kill(self):
+        self.process.kill()
+
+
 class Nginx:
     """nginx on one server (with `proxied` it expects PROXY headers, and logs whose they are), answering its own name on `/`, files below `root` on `/files/`, slowly on `/slow/`."""
 

@@ -194,6 +194,22 @@ TEST(ProxyRequests, InterimAnswersPassAndTheFinalOneFollows) {
   EXPECT_EQ(world.heard(client), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + std::string(ProxyWorld::ok));
 }
 
+// RFC 9110 section 10.1.1: a client sends no expectation without content, and in HTTP/1.0 one is ignored. To the server
+// we are a client of HTTP/1.1.
+TEST(ProxyRequests, AnExpectationThatCountsForNothingIsNotPassedOn) {
+  ProxyWorld world;
+  const auto client = world.client();
+  world.says(client, "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n");
+  const auto server = world.last_opened();
+  EXPECT_THAT(world.heard(server), Not(HasSubstr("Expect")));
+  world.says(server, ProxyWorld::ok);
+  EXPECT_EQ(world.heard(client), ProxyWorld::ok);
+  world.says(client, "POST / HTTP/1.0\r\nHost: a\r\nexpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody");
+  const std::string heard = world.heard(server);
+  EXPECT_THAT(heard, Not(HasSubstr("xpect")));
+  EXPECT_THAT(heard, EndsWith("body"));
+}
+
 TEST(ProxyRequests, AnAnswerBeforeTheRequestsEndIsDeliveredAndThenTheConnectionCloses) {
   ProxyWorld world;
   const auto client = world.client();

@@ -192,6 +192,21 @@ TEST(Sessions, ACacheableAnswerWithACookieBecomesPrivate) {
   EXPECT_THAT(second.answer, HasSubstr("\r\nCache-Control: no-store\r\n"));
 }
 
+// RFC 9111 section 5.2.2.7: `private="..."` is about single fields, and RFC 9110 section 5.6.4: a comma in quotes ends
+// nothing.
+TEST(Sessions, QuotedPartsOfACacheControlStayWholeAndSayNothingThemselves) {
+  ProxyWorld world({.http = inserting()});
+  const auto answer_to = [&](std::string_view cache_control) {
+    return ask(world, std::string(ProxyWorld::get),
+               "HTTP/1.1 200 OK\r\nCache-Control: " + std::string(cache_control) + "\r\nContent-Length: 0\r\n\r\n")
+        .answer;
+  };
+  EXPECT_THAT(answer_to(R"(private="Set-Cookie, Age", max-age=5)"),
+              HasSubstr("\r\nCache-Control: private, max-age=5\r\n"));
+  EXPECT_THAT(answer_to(R"(x="a\", no-store, public", max-age=5)"),
+              HasSubstr("\r\nCache-Control: private, x=\"a\\\", no-store, public\", max-age=5\r\n"));
+}
+
 TEST(Sessions, ARewrittenCookieCarriesTheServersMarkAndTheServerSeesItsOwnValue) {
   service::HttpSettings http;
   http.cookie = {.kind = service::SessionCookie::Kind::rewrite, .name = "JSESSIONID"};
