@@ -47,7 +47,8 @@ struct Exchange {
   bool on_client : 1 = false;      // it is the client that is waited for
   bool strip_framing : 1 = false;  // chunks are taken apart for a client that does not know them
   BodyReader request_body;
-  tcp::SliceQueue replay;  // the request's head, as often as it may be sent
+  tcp::SliceQueue replay;    // the request's head, as often as it may be sent
+  std::uint8_t preface = 0;  // octets of a PROXY header in front of it, for a server's connection that is new; 0: none
   std::uint8_t interims = 0;
 
   // --- the server ------------------------------------------------------------------------------------------------

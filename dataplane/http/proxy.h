@@ -28,11 +28,12 @@ struct ProxySetup {
 struct ProxyCounters {
   service::Counter requests;
   service::Counter retries;
-  service::Gauge clients;    // connections of clients
-  service::Gauge servers;    // connections to servers
-  service::Gauge idle;       // of those: waiting for a request
-  service::Gauge exchanges;  // requests under way
-  service::Gauge queued;     // of those: waiting for a server with room
+  service::Gauge clients;              // connections of clients
+  service::Gauge servers;              // connections to servers
+  service::Gauge idle;                 // of those: waiting for a request
+  service::Gauge exchanges;            // requests under way
+  service::Gauge queued;               // of those: waiting for a server with room
+  service::Counter bad_proxy_headers;  // trusted proxies' connections that were ended for want of one
 };
 
 class Proxy {
@@ -43,6 +44,9 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
+  // Makes room for what PROXY headers tell. Before the first configuration that takes them is set; a few milliseconds
+  // for a million connections the first time, so any one thread that is not the worker may do it.
+  void commit_addresses();
   // The configuration; valid until the next call. Before the first connection.
   void set_snapshot(const service::Snapshot* snapshot);
   // The stack is gone: every slice is given back. Control thread, at the end.

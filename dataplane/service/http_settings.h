@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/service/access_control.h"
 #include "dataplane/service/forwarding_rules.h"
 
 namespace steelyard::service {
@@ -103,6 +104,8 @@ struct HttpSettings {
   std::optional<PathEdit> path_edit;
   std::optional<FixedAnswer> fixed_answer;       // then it needs no servers
   std::shared_ptr<const ForwardingRules> rules;  // null: none
+  // Whose connections begin with a PROXY header that tells the client's addresses; null: nobody's.
+  std::shared_ptr<const AccessControl> proxies;
 };
 
 }  // namespace steelyard::service

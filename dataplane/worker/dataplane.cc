@@ -248,6 +248,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     workers_.push_back(std::make_unique<Worker>(setup_of(worker, settings)));
   }
+  commit_addresses(*current_);
 }
 
 WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& settings) {
@@ -399,6 +400,17 @@ void Dataplane::commit_sources(const service::Snapshot& snapshot) {
   for (const auto& table : sources_) {
     if (needed) {
       table->commit();
+    }
+  }
+}
+
+void Dataplane::commit_addresses(const service::Snapshot& snapshot) {
+  const bool needed = std::ranges::any_of(snapshot.listeners, [](const auto& listener) {
+    return listener != nullptr && listener->http != nullptr && listener->http->proxies != nullptr;
+  });
+  for (const Http& http : http_) {
+    if (needed) {
+      http.application->commit_addresses();
     }
   }
 }

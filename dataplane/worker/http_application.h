@@ -31,6 +31,9 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log);
   ~HttpApplication() override;
 
+  // Of http::Proxy, after attach().
+  void commit_addresses() { proxy_->commit_addresses(); }
+
   void attach(TcpHost& host) override;
   void detach() override;
   void configure(const service::Snapshot& snapshot) override;

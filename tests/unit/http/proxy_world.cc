@@ -18,10 +18,13 @@ service::Address address(std::string_view text) {
   return *service::Address::parse(text);
 }
 
+// As clients see it: they have come to the listener's address.
 tcp::Endpoints endpoints_between(const service::Address& remote, std::uint16_t port) {
   tcp::Endpoints endpoints{};
   std::memcpy(&endpoints.remote, remote.v6().data(), 16);
+  std::memcpy(&endpoints.local, address("192.0.2.1").v6().data(), 16);
   endpoints.remote_port = port;
+  endpoints.local_port = 80;
   return endpoints;
 }
 
@@ -51,6 +54,7 @@ ProxyWorld::ProxyWorld(Options options)
   proxy_ = std::make_unique<Proxy>(
       ProxySetup{.connections = options_.connections, .exchanges = options_.exchanges, .cookie_key = {}},
       static_cast<Ground&>(*this), now_);
+  proxy_->commit_addresses();
   publish();
 }
 
@@ -313,8 +317,9 @@ const std::uint8_t* ProxyWorld::data_of(const tcp::Slice& slice) const {
   return reinterpret_cast<const Buffer*>(slice.buffer)->octets.data() + slice.offset;
 }
 
-Ground::Choice ProxyWorld::choose(const service::Listener& target, const service::Address& /*client*/,
-                                  std::uint16_t /*port*/, std::span<const std::size_t> without) {
+Ground::Choice ProxyWorld::choose(const service::Listener& target, const service::Address& client, std::uint16_t port,
+                                  std::span<const std::size_t> without) {
+  chosen_for_ = client.to_string() + ' ' + std::to_string(port);
   bool full = false;
   for (std::size_t tries = 0; tries < target.servers.size(); ++tries) {
     const std::size_t place = rotation_++ % target.servers.size();

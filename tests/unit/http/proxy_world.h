@@ -85,6 +85,8 @@ class ProxyWorld final : private Ground {
   void without_rooms(bool none) { no_rooms_ = none; }
   // How many requests a server takes at a time.
   void set_places(int places) { places_ = places; }
+  // Whose server was chosen last, as text: the address and port that a scheduler gets.
+  [[nodiscard]] const std::string& chosen_for() const { return chosen_for_; }
   // "GET / HTTP/1.1" and a Host, for those that care for nothing else.
   static constexpr std::string_view get = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
   static constexpr std::string_view ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -137,6 +139,7 @@ class ProxyWorld final : private Ground {
   std::map<std::uint32_t, int> counted_;
   std::vector<AccessRecord> log_;
   std::size_t rotation_ = 0;
+  std::string chosen_for_;
   bool no_rooms_ = false;
   int places_ = 1'000'000;
   std::unique_ptr<Proxy> proxy_;
