@@ -134,6 +134,8 @@ std::string_view to_string(ClientAddress how) {
       return "toa";
     case ClientAddress::proxy_v2:
       return "proxy_v2";
+    case ClientAddress::proxy_v1:
+      return "proxy_v1";
   }
   return "?";
 }

@@ -38,13 +38,14 @@ enum class Cause : std::uint8_t {
   answer_stalled,      // AS  the server stopped in the middle of an answer that has begun
   client_gone,         // CG  the client ended before its answer was complete
   client_stalled,      // CS  the client does not read its answer
+  bad_proxy_header,    // PH  a trusted proxy's connection does not begin with a PROXY header; it gets no answer
 };
-inline constexpr std::size_t cause_count = static_cast<std::size_t>(Cause::client_stalled) + 1;
+inline constexpr std::size_t cause_count = static_cast<std::size_t>(Cause::bad_proxy_header) + 1;
 
 [[nodiscard]] constexpr std::string_view code_of(Cause cause) {
   constexpr std::array<std::string_view, cause_count> codes{"--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL",
                                                             "HL", "BV", "RD", "FX", "NS", "SD", "QF", "QT", "NR", "LS",
-                                                            "CF", "CT", "BA", "SC", "AT", "AC", "AS", "CG", "CS"};
+                                                            "CF", "CT", "BA", "SC", "AT", "AC", "AS", "CG", "CS", "PH"};
   return codes[static_cast<std::size_t>(cause)];
 }
 

@@ -127,6 +127,10 @@ void write_target(HeadWriter& writer, const service::HttpSettings& settings, std
 void Proxy::Machine::write_forwarded(HeadWriter& writer, const Exchange& exchange, const service::Listener& listener,
                                      const RequestHead& head) {
   const service::HttpSettings& settings = *listener.http;
+  // What the client has connected to: us, unless a PROXY header says otherwise.
+  const bool proxied = at(exchange.client).proxied;
+  const service::Address& address = proxied ? addresses_[exchange.client].destination : listener.key.address;
+  const std::uint16_t port = proxied ? addresses_[exchange.client].destination_port : listener.key.port;
   if (settings.forwarded_for != service::ForwardedFor::off) {
     writer.text(forwarded_for);
     writer.text(": ");
@@ -152,13 +156,13 @@ void Proxy::Machine::write_forwarded(HeadWriter& writer, const Exchange& exchang
   if (settings.forwarded_proto) {
     writer.field(forwarded_proto, settings.https ? "https" : "http");
   }
-  number(settings.forwarded_port, forwarded_port, listener.key.port);
+  number(settings.forwarded_port, forwarded_port, port);
   number(settings.forwarded_client_port, forwarded_client_port, exchange.record.client_port);
   if (settings.slb_id) {
     writer.field(slb_id, settings.load_balancer);
   }
   if (settings.slb_ip) {
-    writer.field(slb_ip, AddressText(listener.key.address).view());
+    writer.field(slb_ip, AddressText(address).view());
   }
 }
 
@@ -169,6 +173,12 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
   const service::SessionCookie& cookie = target.http->cookie;
   Composition composition(ground_, slices_);
   HeadWriter& writer = composition.writer();
+  if (target.client_address != service::ClientAddress::none) {
+    const bool line = target.client_address == service::ClientAddress::proxy_v1;
+    const ProxyPreface preface(line ? ProxyVersion::v1 : ProxyVersion::v2, addresses_of(exchange.client));
+    writer.text(preface.view());
+    exchange.preface = static_cast<std::uint8_t>(preface.view().size());
+  }
   writer.text(head.method_name);
   writer.text(" ");
   write_target(writer, *target.http, head.target);

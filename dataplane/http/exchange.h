@@ -52,7 +52,8 @@ struct Exchange {
   bool tells_vary : 1 = false;                 // the answer is still to say that it depends on Accept-Encoding
   CompressorIndex compressor = no_compressor;  // of the answer's body
   BodyReader request_body;
-  tcp::SliceQueue replay;  // the request's head, as often as it may be sent
+  tcp::SliceQueue replay;    // the request's head, as often as it may be sent
+  std::uint8_t preface = 0;  // octets of a PROXY header in front of it, for a server's connection that is new; 0: none
   std::uint8_t interims = 0;
   schedule::ClientKey key;  // of a target with a scheduler by hash
 

@@ -28,8 +28,10 @@ struct Link {
   tcp::Time idle_since{};      // servers
   LinkIndex next_ready = nobody;
   ExchangeIndex exchange = nobody;  // of which it is a side
-  LinkIndex next = nobody;          // idle servers' connections: the one that has been idle for longer; also free links
-  LinkIndex previous = nobody;
+  // Idle servers' connections: the one that has been idle for longer; clients: the server's connection that is kept for
+  // them; also free links.
+  LinkIndex next = nobody;
+  LinkIndex previous = nobody;   // of idle servers' connections; kept ones: the client
   std::uint32_t scanned = 0;     // octets of `received` in which no head's end is
   std::uint32_t requests = 0;    // that this connection has carried
   service::BackendId backend;    // of a server
@@ -48,6 +50,10 @@ struct Link {
   bool shut : 1 = false;                    // our side is shut down, or will be when all is sent
   bool expired : 1 = false;                 // its time may be over
   bool broken : 1 = false;                  // has lost what found no node
+  bool awaits_header : 1 = false;           // clients: comes from a trusted proxy, and no PROXY header has come yet
+  bool proxied : 1 = false;                 // clients: its addresses are those of a PROXY header
+  bool named : 1 = false;                   // servers: has begun with a PROXY header, so it is one client's alone
+  bool kept : 1 = false;                    // of a server, for its client's next request
 };
 static_assert(sizeof(Link) <= 152);
 

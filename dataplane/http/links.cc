@@ -34,6 +34,9 @@ LinkIndex Proxy::Machine::make_link(tcp::ConnectionId connection, Side side) {
 // Of a connection that is over, or whose end nobody waits for any more.
 void Proxy::Machine::free_link(LinkIndex index) {
   Link& link = at(index);
+  if (link.side == Side::client && link.next != nobody) {
+    close_idle(link.next);  // the server's connection that was this client's alone
+  }
   (link.side == Side::client ? counters_.clients : counters_.servers).subtract();
   link.received.clear(ground_.memory());
   link.unsent.clear(ground_.memory());

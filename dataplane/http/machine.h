@@ -9,6 +9,7 @@
 //   own_answers.cc  what we answer ourselves
 //   compression.cc  answers that are gzipped
 //   compose.cc   heads as they are written anew
+//   proxied.cc   whose connections these are: PROXY headers of clients, and of ours to servers
 #pragma once
 
 #include <array>
@@ -26,6 +27,7 @@
 #include "dataplane/http/gzip.h"
 #include "dataplane/http/link.h"
 #include "dataplane/http/proxy.h"
+#include "dataplane/http/proxy_protocol.h"
 #include "dataplane/http/writer.h"
 #include "dataplane/service/stable_array.h"
 
@@ -44,6 +46,9 @@ class Proxy::Machine {
   void over(tcp::ConnectionId connection, tcp::Cause cause);
   std::size_t turn(tcp::Time now, std::uint64_t wall_us);
   [[nodiscard]] const ProxyCounters& counters() const { return counters_; }
+
+  // proxied.cc
+  void commit_addresses() { addresses_.commit(addresses_.all().size()); }
 
   struct Links {
     std::vector<Link> all;
@@ -204,8 +209,8 @@ class Proxy::Machine {
   [[nodiscard]] bool compose_request(Exchange& exchange, const service::Listener& listener,
                                      const service::Listener& target, const RequestHead& head);
   [[nodiscard]] std::uint64_t send_answer_head(ExchangeIndex x, const ResponseHead& head);
-  static void write_forwarded(HeadWriter& writer, const Exchange& exchange, const service::Listener& listener,
-                              const RequestHead& head);
+  void write_forwarded(HeadWriter& writer, const Exchange& exchange, const service::Listener& listener,
+                       const RequestHead& head);
   [[nodiscard]] bool write_answer_field(HeadWriter& writer, Exchange& exchange, const service::Listener* target,
                                         const Field& field);
   void write_answer_end(HeadWriter& writer, const Exchange& exchange, const service::Listener* target,
@@ -219,6 +224,19 @@ class Proxy::Machine {
   [[nodiscard]] static bool has_ended_in_order(const Link& server) {
     return !server.broken && (server.peer_finished || server.cause == tcp::Cause::finished);
   }
+
+  // proxied.cc
+  [[nodiscard]] bool is_trusted_proxy(const Link& client) const;
+  // The ends of a client's connection, as its PROXY header tells them if there was one.
+  [[nodiscard]] ClientAddresses addresses_of(LinkIndex client) const;
+  // Takes the header that begins a trusted proxy's connection. False: it has not come yet, or the connection is over.
+  [[nodiscard]] bool take_proxy_header(LinkIndex client);
+  void refuse_proxy_header(LinkIndex client);
+  // A server's connection that has named its client waits for that client's next request.
+  void keep_server(LinkIndex client, LinkIndex server);
+  [[nodiscard]] LinkIndex take_kept(LinkIndex client, service::BackendId backend);
+  void unlink_kept(LinkIndex server);
+
   [[nodiscard]] Link& at(LinkIndex index) { return links_.all[index]; }
   [[nodiscard]] Exchange& exchange_at(ExchangeIndex index) { return exchanges_[index]; }
 
@@ -228,7 +246,8 @@ class Proxy::Machine {
   tcp::Time now_;
   std::uint64_t wall_us_ = 0;
   Links links_;
-  std::vector<LinkIndex> by_connection_;  // by the index of a TCP connection
+  std::vector<LinkIndex> by_connection_;             // by the index of a TCP connection
+  service::StableArray<ClientAddresses> addresses_;  // by LinkIndex: of those that are `proxied`
   LinkIndex free_links_ = nobody;
   LinkIndex first_ready_ = nobody;
   LinkIndex last_ready_ = nobody;

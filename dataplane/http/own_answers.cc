@@ -200,10 +200,9 @@ void Proxy::Machine::answer_without_request(LinkIndex index, std::uint16_t statu
   record.status = status;
   record.cause = cause;
   record.octets_in = link.received.octets();
-  if (const tcp::Endpoints* endpoints = ground_.endpoints_of(link.id)) {
-    record.client = service::Address::from_v6(endpoints->remote.bytes());
-    record.client_port = endpoints->remote_port;
-  }
+  const ClientAddresses addresses = addresses_of(index);
+  record.client = addresses.source;
+  record.client_port = addresses.source_port;
   record.octets_out = write_own(index, {.status = status, .cause = cause, .fixed = page_for(link.listener, status)});
   ground_.log(record);
   settle_client(index, true);

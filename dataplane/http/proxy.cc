@@ -21,6 +21,9 @@ Proxy::Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now)
     : machine_(std::make_unique<Machine>(setup, ground, now)) {}
 Proxy::~Proxy() = default;
 
+void Proxy::commit_addresses() {
+  machine_->commit_addresses();
+}
 void Proxy::set_snapshot(const service::Snapshot* snapshot) {
   machine_->set_snapshot(snapshot);
 }
@@ -51,6 +54,7 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
       cookies_(setup.cookie_key),
       now_(now),
       by_connection_(setup.connections, nobody),
+      addresses_(setup.connections + std::min(setup.connections, spare_links)),
       wheel_(links_, now),
       exchanges_(setup.exchanges),
       idle_(service::max_backends),
@@ -58,7 +62,7 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
       most_idle_(std::max<std::size_t>(setup.connections / 4, 1)),
       compressors_(std::min(setup.compressors, most_compressors)),
       compressions_(std::min(setup.compressors, most_compressors)) {
-  links_.all.resize(setup.connections + std::min(setup.connections, spare_links));
+  links_.all.resize(addresses_.all().size());
   for (std::size_t index = links_.all.size(); index-- > 0;) {
     links_.all[index].next = free_links_;
     free_links_ = static_cast<LinkIndex>(index);
@@ -124,6 +128,7 @@ void Proxy::Machine::accepted(tcp::ConnectionId connection, service::ListenerId 
   Link& link = at(index);
   link.listener = listener;
   link.established = true;
+  link.awaits_header = is_trusted_proxy(link);
   wake(index);
 }
 
@@ -265,7 +270,7 @@ std::size_t Proxy::Machine::sweep() {
     }
     if (link.side == Side::client && !link.lingering && link.received.empty() && running(link.listener) == nullptr) {
       close_gently(index);
-    } else if (link.side == Side::server && link.idle && !still_wanted(link)) {
+    } else if (link.side == Side::server && (link.idle || link.kept) && !still_wanted(link)) {
       close_idle(index);
     }
   }

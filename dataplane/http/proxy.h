@@ -29,15 +29,16 @@ struct ProxySetup {
 struct ProxyCounters {
   service::Counter requests;
   service::Counter retries;
-  service::Counter gzip_answers;     // that have begun to be gzipped
-  service::Counter gzip_skipped;     // were not, for want of time, buffers or a compressor
-  service::Counter gzip_octets_in;   // of bodies
-  service::Counter gzip_octets_out;  // of what has become of them
-  service::Gauge clients;            // connections of clients
-  service::Gauge servers;            // connections to servers
-  service::Gauge idle;               // of those: waiting for a request
-  service::Gauge exchanges;          // requests under way
-  service::Gauge queued;             // of those: waiting for a server with room
+  service::Counter gzip_answers;       // that have begun to be gzipped
+  service::Counter gzip_skipped;       // were not, for want of time, buffers or a compressor
+  service::Counter gzip_octets_in;     // of bodies
+  service::Counter gzip_octets_out;    // of what has become of them
+  service::Gauge clients;              // connections of clients
+  service::Gauge servers;              // connections to servers
+  service::Gauge idle;                 // of those: waiting for a request
+  service::Gauge exchanges;            // requests under way
+  service::Gauge queued;               // of those: waiting for a server with room
+  service::Counter bad_proxy_headers;  // trusted proxies' connections that were ended for want of one
 };
 
 class Proxy {
@@ -48,6 +49,9 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
+  // Makes room for what PROXY headers tell. Before the first configuration that takes them is set; a few milliseconds
+  // for a million connections the first time, so any one thread that is not the worker may do it.
+  void commit_addresses();
   // The configuration; valid until the next call. Before the first connection.
   void set_snapshot(const service::Snapshot* snapshot);
   // The stack is gone: every slice is given back. Control thread, at the end.

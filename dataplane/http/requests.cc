@@ -76,6 +76,9 @@ void Proxy::Machine::serve_client(LinkIndex index) {
 // Looks for the next request's head in what has come.
 void Proxy::Machine::take_request(LinkIndex index) {
   Link& link = at(index);
+  if (link.awaits_header && !take_proxy_header(index)) {
+    return;
+  }
   const service::HttpSettings& settings = settings_of(link.listener);
   if (link.received.empty()) {
     if (link.peer_finished) {
@@ -133,10 +136,9 @@ void Proxy::Machine::begin_exchange(LinkIndex index, std::size_t octets) {
   record.head_us = static_cast<std::uint32_t>(wall_us_ - link.began_us);
   record.listener = link.listener;
   record.octets_in = octets;
-  if (const tcp::Endpoints* endpoints = ground_.endpoints_of(link.id)) {
-    record.client = service::Address::from_v6(endpoints->remote.bytes());
-    record.client_port = endpoints->remote_port;
-  }
+  const ClientAddresses addresses = addresses_of(index);
+  record.client = addresses.source;
+  record.client_port = addresses.source_port;
   const service::HttpSettings& settings = settings_of(link.listener);
   RequestHead& head = request_head_;
   const auto parsed = parse_request(
@@ -324,7 +326,9 @@ void Proxy::Machine::on_client_deadline(LinkIndex index) {
     }
     return fail_silently(link.exchange, Cause::client_stalled);
   }
-  if (!link.unsent.empty()) {  // answers that nobody reads
+  if (link.awaits_header) {
+    refuse_proxy_header(index);
+  } else if (!link.unsent.empty()) {  // answers that nobody reads
     abort(index);
   } else if (link.began_us != 0) {
     answer_without_request(index, 408, Cause::header_timeout);

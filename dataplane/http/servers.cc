@@ -120,7 +120,9 @@ void Proxy::Machine::use_server(ExchangeIndex x, const service::Listener& target
   if (exchange.record.queue_us == AccessRecord::never) {
     exchange.record.queue_us = since(exchange.head_at);
   }
-  const LinkIndex idle = exchange.fresh_only ? nobody : take_idle(server.id);
+  const LinkIndex idle = exchange.fresh_only     ? nobody
+                         : exchange.preface != 0 ? take_kept(exchange.client, server.id)
+                                                 : take_idle(server.id);
   if (idle == nobody) {
     return connect(x, server);
   }
@@ -146,6 +148,7 @@ void Proxy::Machine::connect(ExchangeIndex x, const service::Server& server) {
   link.listener = exchange.target;
   link.backend = server.id;
   link.place = exchange.place;
+  link.named = exchange.preface != 0;
   link.exchange = x;
   exchange.server = index;
   exchange.stage = Stage::connecting;
@@ -177,13 +180,19 @@ void Proxy::Machine::on_connect_failed(ExchangeIndex x, Cause why) {
 // The server's connection is there: the request's head, and what has come of its body.
 void Proxy::Machine::send_request(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
-  ++at(exchange.server).requests;
+  // A connection that is used again has begun with its PROXY header.
+  std::uint32_t skipped = at(exchange.server).requests++ == 0 ? 0 : exchange.preface;
   exchange.stage = Stage::waiting;
   exchange.request_at = now_;
   exchange.moved = true;
   exchange.replay.visit(ground_.memory(), [&](const tcp::Slice& slice) {
-    ground_.memory().retain(slice);
-    send(exchange.server, std::span(&slice, 1));
+    const std::uint32_t skip = std::min(skipped, slice.length);
+    skipped -= skip;
+    if (skip != slice.length) {
+      const tcp::Slice rest = slice.from(skip);
+      ground_.memory().retain(rest);
+      send(exchange.server, std::span(&rest, 1));
+    }
     return true;
   });
   if (pass_request_body(x)) {
@@ -269,9 +278,9 @@ void Proxy::Machine::let_go_of_server(ExchangeIndex x, bool reusable) {
   if (link.over) {
     return free_link(index);
   }
-  if (reusable && link.received.empty() && link.unsent.empty() && !link.peer_finished && !link.broken &&
-      still_wanted(link)) {
-    return put_idle(index);
+  if (reusable && (!link.named || !exchange.close_client) && link.received.empty() && link.unsent.empty() &&
+      !link.peer_finished && !link.broken && still_wanted(link)) {
+    return link.named ? keep_server(exchange.client, index) : put_idle(index);
   }
   close_server(index, exchange.stage == Stage::tunnel || (exchange.head_sent && exchange.response_body.complete()));
 }
@@ -350,6 +359,8 @@ void Proxy::Machine::unlink_idle(LinkIndex index) {
 void Proxy::Machine::close_idle(LinkIndex index) {
   if (at(index).idle) {
     unlink_idle(index);
+  } else if (at(index).kept) {
+    unlink_kept(index);
   }
   close_server(index, true);
 }
@@ -372,7 +383,7 @@ bool Proxy::Machine::still_wanted(const Link& server) const {
 void Proxy::Machine::on_server_deadline(LinkIndex index) {
   Link& link = at(index);
   if (link.exchange == nobody) {
-    if (!link.idle || now_ - link.idle_since >= idle_limit || !still_wanted(link)) {
+    if ((!link.idle && !link.kept) || now_ - link.idle_since >= idle_limit || !still_wanted(link)) {
       close_idle(index);
     } else {
       set_deadline(index, now_ + idle_check);

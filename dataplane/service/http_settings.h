@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/service/access_control.h"
 #include "dataplane/service/forwarding_rules.h"
 
 namespace steelyard::service {
@@ -117,13 +118,15 @@ struct HttpSettings {
   std::optional<Redirect> redirect;
   std::vector<FixedAnswer> error_pages;  // instead of Steelyard's own, by status
   std::string hash_field;                // of a target with scheduler `header`: the field's name
-  std::optional<Gzip> gzip;  // none: off
+  std::optional<Gzip> gzip;              // none: off
   // Of a target: what happens to its messages.
   std::vector<HeaderEdit> request_edits;
   std::vector<HeaderEdit> answer_edits;
   std::optional<PathEdit> path_edit;
   std::optional<FixedAnswer> fixed_answer;       // then it needs no servers
   std::shared_ptr<const ForwardingRules> rules;  // null: none
+  // Whose connections begin with a PROXY header that tells the client's addresses; null: nobody's.
+  std::shared_ptr<const AccessControl> proxies;
 };
 
 }  // namespace steelyard::service

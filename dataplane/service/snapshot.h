@@ -27,8 +27,8 @@ enum class Mode : std::uint8_t { nat, fullnat, dr, tunnel };
 [[nodiscard]] constexpr bool is_one_sided(Mode mode) {
   return mode >= Mode::dr;
 }
-// How a server of full NAT, which sees one of our addresses, is told the client's.
-enum class ClientAddress : std::uint8_t { none, toa, proxy_v2 };
+// How a server of full NAT or of an HTTP listener, which sees one of our addresses, is told the client's.
+enum class ClientAddress : std::uint8_t { none, toa, proxy_v2, proxy_v1 };
 // The last two of layer 7 alone: by the path of a request, and by a field of it.
 enum class Scheduler : std::uint8_t { wrr, wlc, rr, sch, tch, uri, header };
 // By consistent hash: the server follows from the client or the request, so that every process with this configuration
@@ -88,10 +88,11 @@ struct Listener {
   OrphanPolicy on_removed = OrphanPolicy::run;
   std::chrono::seconds established_timeout{900};
   std::chrono::seconds udp_timeout{90};
-  std::chrono::seconds persistence_timeout{0};         // 0: off
-  std::chrono::seconds slow_start{0};                  // 0: off
-  bool strip_timestamps = true;                        // full NAT: remove the TCP timestamps option from SYNs
-  ClientAddress client_address = ClientAddress::none;  // full NAT, TCP; proxy_v2 goes with strip_timestamps
+  std::chrono::seconds persistence_timeout{0};  // 0: off
+  std::chrono::seconds slow_start{0};           // 0: off
+  bool strip_timestamps = true;                 // full NAT: remove the TCP timestamps option from SYNs
+  // Full NAT, TCP: none, toa, or proxy_v2 with strip_timestamps. Layer 7: none, proxy_v1, proxy_v2.
+  ClientAddress client_address = ClientAddress::none;
   WhenFull when_full = WhenFull::reset;
   bool limited = false;         // some server has max_connections
   std::uint64_t bandwidth = 0;  // bytes a second of IP packets to clients, over all workers; 0: no limit

@@ -250,6 +250,7 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   for (std::size_t worker = 0; worker < worker_count_; ++worker) {
     workers_.push_back(std::make_unique<Worker>(setup_of(worker, settings)));
   }
+  commit_addresses(*current_);
 }
 
 WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& settings) {
@@ -427,6 +428,17 @@ void Dataplane::populate_requests(const service::Snapshot* old, const service::S
     }
     for (const Http& http : http_) {
       http.requests->populate(*listener);
+    }
+  }
+}
+
+void Dataplane::commit_addresses(const service::Snapshot& snapshot) {
+  const bool needed = std::ranges::any_of(snapshot.listeners, [](const auto& listener) {
+    return listener != nullptr && listener->http != nullptr && listener->http->proxies != nullptr;
+  });
+  for (const Http& http : http_) {
+    if (needed) {
+      http.application->commit_addresses();
     }
   }
 }

@@ -116,6 +116,9 @@ class Dataplane {
   // a millisecond for each worker the first time, so any one thread may do it.
   void commit_sources(const service::Snapshot& snapshot);
 
+  // The same of what PROXY headers tell, if a listener takes them.
+  void commit_addresses(const service::Snapshot& snapshot);
+
   // Swaps the configuration of all workers. The old one is kept until every worker has let go of it.
   void publish(std::shared_ptr<const service::Snapshot> snapshot);
   // What workers let administrators watch from their next turn on; null: nothing. The old set is kept until every

@@ -33,6 +33,9 @@ class HttpApplication final : public TcpApplication, private http::Ground {
                   RequestTables& requests);
   ~HttpApplication() override;
 
+  // Of http::Proxy, after attach().
+  void commit_addresses() { proxy_->commit_addresses(); }
+
   void attach(TcpHost& host) override;
   void detach() override;
   void configure(const service::Snapshot& snapshot) override;

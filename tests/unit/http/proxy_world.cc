@@ -18,10 +18,13 @@ service::Address address(std::string_view text) {
   return *service::Address::parse(text);
 }
 
+// As clients see it: they have come to the listener's address.
 tcp::Endpoints endpoints_between(const service::Address& remote, std::uint16_t port) {
   tcp::Endpoints endpoints{};
   std::memcpy(&endpoints.remote, remote.v6().data(), 16);
+  std::memcpy(&endpoints.local, address("192.0.2.1").v6().data(), 16);
   endpoints.remote_port = port;
+  endpoints.local_port = 80;
   return endpoints;
 }
 
@@ -53,6 +56,7 @@ ProxyWorld::ProxyWorld(Options options)
                                               .compressors = options_.compressors,
                                               .cookie_key = {}},
                                    static_cast<Ground&>(*this), now_);
+  proxy_->commit_addresses();
   publish();
 }
 
