@@ -64,6 +64,11 @@ void Connection::relieve(const Context& context) {
   }
 }
 
+bool Connection::is_stalled(Time now) const {
+  constexpr Duration patience = std::chrono::seconds{2};
+  return queue_.queued() != 0 && send_window_ < payload_room() && now - progress_at_ >= patience;
+}
+
 std::uint32_t Connection::held() const {
   return receive_.unread() + reassembly_.octets_held() + queue_.queued();
 }

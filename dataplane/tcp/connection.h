@@ -134,6 +134,8 @@ class Connection {
   [[nodiscard]] Time deadline() const;
   // Octets whose buffers it makes somebody hold: unread, out of order (whole buffers), to be sent or repeated.
   [[nodiscard]] std::uint32_t held() const;
+  // Something is to be sent that the peer has had no window for, for two seconds or more.
+  [[nodiscard]] bool is_stalled(Time now) const;
   [[nodiscard]] Ending ending() const;  // in TIME_WAIT
   [[nodiscard]] ConnectionReport report(const Settings& settings) const;
 

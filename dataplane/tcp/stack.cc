@@ -346,10 +346,11 @@ void Stack::relieve(Time now) {
   constexpr std::size_t looked_at = 256;
   std::uint32_t largest = Lookup::none;
   std::uint32_t most = 0;
+  const bool anybody = memory_.pressure().full();
   for (std::size_t count = std::min(looked_at, entries_.all.size()); count > 0; --count) {
     relieved_at_ = (relieved_at_ + 1) % static_cast<std::uint32_t>(entries_.all.size());
     const Entry& entry = entries_.all[relieved_at_];
-    if (entry.live && entry.connection.held() > most) {
+    if (entry.live && entry.connection.held() > most && (anybody || entry.connection.is_stalled(now))) {
       most = entry.connection.held();
       largest = relieved_at_;
     }

@@ -155,8 +155,8 @@ class Stack {
   // are given up in a minute.
   void on_unreachable(const Endpoints& endpoints, Sequence quoted, bool hard, Time now);
   void on_timer(Time now);
-  // Buffers are used up (Pressure::full): resets the largest holder among the connections that it looks at. Every call
-  // looks at others.
+  // Buffers are short: resets the largest holder among the connections that it looks at. Every call looks at others.
+  // While they are not used up (Pressure::full) it must be one whose peer does not read (Connection::is_stalled).
   void relieve(Time now);
   // When on_timer() is due.
   [[nodiscard]] Time deadline(Time now) const;

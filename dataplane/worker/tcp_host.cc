@@ -250,7 +250,7 @@ void TcpHost::look_at_buffers(tcp::Time now) {
   // A slice in a queue needs a node as well as a buffer: what is scarcer counts.
   const std::uint64_t nodes = memory_.capacity() - memory_.reserve();
   memory_.pressure().update(std::max<std::uint64_t>(held_, memory_.used() * most_held_ / nodes), most_held_);
-  if (memory_.pressure().full()) {
+  if (memory_.pressure().tight()) {
     stack_->relieve(now);
   }
 }

@@ -133,6 +133,46 @@ TEST_P(PressureCases, the_largest_holder_goes_when_nothing_is_left) {
   EXPECT_EQ(memory_.pressure().holders(), 0U);
 }
 
+TEST_P(PressureCases, who_does_not_read_for_seconds_goes_before_others_are_kept_out) {
+  handshake();
+  const auto look_at_all = [this] {
+    for (int call = 0; call < 4; ++call) {
+      stack_->relieve(now_);
+    }
+  };
+  app_send(5'000);
+  drain();
+  in(A, seq(1), ack(5'001), win(0));
+  app_send(1'000);
+  memory_.pressure().update(850, 1'000);
+  ASSERT_TRUE(memory_.pressure().tight());
+  ASSERT_FALSE(memory_.pressure().scarce());
+  advance(1'900ms);
+  look_at_all();
+  EXPECT_EQ(state(), State::established);
+  advance(200ms);
+  drain();
+  look_at_all();
+  EXPECT_EQ(cause_, Cause::no_memory);
+  EXPECT_EQ(stack_->counters().relieved, 1U);
+}
+
+TEST_P(PressureCases, who_reads_slowly_stays_while_something_is_left) {
+  handshake();
+  app_send(5'000);
+  drain();
+  for (std::uint32_t read = 1'001; read <= 4'001; read += 1'000) {
+    advance(1'500ms);
+    drain();
+    in(A, seq(1), ack(read), win(1'000));
+    memory_.pressure().update(999, 1'000);
+    for (int call = 0; call < 4; ++call) {
+      stack_->relieve(now_);
+    }
+  }
+  EXPECT_EQ(state(), State::established);
+}
+
 TEST_P(PressureCases, who_holds_nothing_stays) {
   handshake();
   memory_.pressure().update(1'000, 1'000);
