@@ -36,6 +36,8 @@ void refuse_http_keys(MapReader& map, bool protocol_is_known);
 // parse_access.cc: `access_control_lists`, and `access_control` of a listener.
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);
 [[nodiscard]] std::optional<ListenerAccess> read_access_control(const Node& node, Report& report);
+// parse_access.cc: `accept_proxy` of an http listener.
+[[nodiscard]] std::vector<Prefix> read_accept_proxy(const Node& node, Report& report);
 // parse_access.cc: limits of a listener for its clients.
 void read_client_limits(MapReader& map, Listener& listener);
 
