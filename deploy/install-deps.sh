@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs every Debian 12 package that building, testing and showing Steelyard needs; asks nothing, and is done in a
-# blink when everything is there. Changes nothing else: a service that a package would start (nginx) is kept stopped.
+# blink when everything is there. Changes nothing else: a service that a package would start (nginx, HAProxy) is kept stopped.
 #
 #   sudo deploy/install-deps.sh
 set -euo pipefail
@@ -12,7 +12,7 @@ wanted=(
   libssl-dev libjemalloc-dev libbenchmark-dev libgtest-dev libgmock-dev libyaml-cpp-dev libspdlog-dev libfmt-dev
   libcli11-dev libexpected-dev libnl-route-3-dev
   # tests, checks and the demo
-  nginx-light curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
+  nginx-light haproxy curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
   clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev valgrind
 )
 if [[ $# -gt 0 ]]; then
@@ -40,8 +40,9 @@ fi
 # Maintainer scripts ask this file whether they may start a service; 101 means no.
 policy=/usr/sbin/policy-rc.d
 own_policy=false
-had_nginx=false
-installed nginx-common && had_nginx=true
+services=()
+installed nginx-common || services+=(nginx)
+installed haproxy || services+=(haproxy)
 clean_up() {
   if $own_policy; then
     rm -f "$policy"
@@ -59,8 +60,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 # libboost1.81-dev and libboost1.74-dev exclude each other; apt replaces the older one where it is installed.
 apt-get install -q -y --no-install-recommends "${missing[@]}"
-if ! $had_nginx && command -v systemctl >/dev/null; then
-  # Installed for tests and demo, which start their own: it must not come up at the next boot.
-  systemctl disable nginx >/dev/null 2>&1 || true
+if [[ ${#services[@]} -gt 0 ]] && command -v systemctl >/dev/null; then
+  # Installed for tests and demo, which start their own: they must not come up at the next boot.
+  systemctl disable "${services[@]}" >/dev/null 2>&1 || true
 fi
 echo "install-deps: done"
