@@ -149,6 +149,17 @@ std::string http_words(const json::object& listener) {
   if (has(listener, "clients")) {
     words += ", " + counted(number(listener, "clients"), "client", "clients");
   }
+  if (const json::array& proxies = list(listener, "accept_proxy"); !proxies.empty()) {
+    constexpr std::size_t named = 3;
+    words += ", PROXY headers from ";
+    for (std::size_t place = 0; place < std::min(proxies.size(), named); ++place) {
+      words += (place == 0 ? "" : ", ") + text(proxies[place]);
+    }
+    words += proxies.size() > named ? " and " + std::to_string(proxies.size() - named) + " more" : "";
+  }
+  if (const std::string told = text(listener, "client_address"); told.starts_with("proxy")) {
+    words += ", " + told + " to servers";
+  }
   const json::object& session = member(listener, "sticky_session");
   if (const std::string type = text(session, "type"); has(session, "cookie")) {
     words += ", cookie " + text(session, "cookie") +

@@ -292,6 +292,7 @@ struct HttpListener {
   std::vector<FixedAnswer> error_pages;  // each status once
   std::optional<Redirect> redirect;      // then there are no servers and no rules
   MessageChanges changes;
+  std::vector<Prefix> accept_proxy;  // whose connections begin with a PROXY header, at most 1,000; empty: nobody's
   std::vector<HttpRule> rules;
   friend bool operator==(const HttpListener&, const HttpListener&) = default;
 };
@@ -319,7 +320,8 @@ struct Listener {
   std::optional<ListenerAccess> access_control;  // none: everybody may come in
   std::uint32_t max_connection_rate = 0;         // a second, 0..1,000,000, 0: no limit
   std::optional<SourceLimits> per_source;
-  ClientAddress client_address = ClientAddress::none;  // mode fullnat, tcp; proxy_v2 with strip_timestamps only
+  // Mode fullnat, tcp: not proxy_v1, and proxy_v2 with strip_timestamps only; http: not toa.
+  ClientAddress client_address = ClientAddress::none;
   HealthCheck health_check;
   Position at;
   Position port_at;

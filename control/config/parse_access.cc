@@ -112,6 +112,37 @@ std::optional<ListenerAccess> read_access_control(const Node& node, Report& repo
   return complete ? std::optional(std::move(access)) : std::nullopt;
 }
 
+std::vector<Prefix> read_accept_proxy(const Node& node, Report& report) {
+  constexpr std::string_view allowed = "; allowed: a list of the networks and addresses of proxies, at most ";
+  std::vector<Prefix> proxies;
+  MapReader map(node, "`accept_proxy`", report);
+  const Node* from = map.require("from");
+  map.finish();
+  if (from == nullptr) {
+    return proxies;
+  }
+  const std::size_t count = from->kind == Node::Kind::sequence ? from->children.size() : 0;
+  if (count == 0 || count > max_access_entries) {
+    const std::string is = from->kind != Node::Kind::sequence ? "is " + shown(*from)
+                           : count == 0                       ? "is an empty list"
+                                                              : "has " + std::to_string(count) + " entries";
+    report.error(from->at, "`from` " + is + std::string(allowed) + std::to_string(max_access_entries));
+    return proxies;
+  }
+  for (const Node& entry : from->children) {
+    const auto network = read_network_or_address(entry, "an entry of `from`", report);
+    if (network && network->length == 0) {
+      report.warning(entry.at, shown(entry) +
+                                   " in `from` of `accept_proxy`: every client may say that it is another "
+                                   "one; name the proxies alone");
+    }
+    if (network) {
+      proxies.push_back(*network);
+    }
+  }
+  return proxies;
+}
+
 void read_client_limits(MapReader& map, Listener& listener) {
   map.integer("max_connection_rate", listener.max_connection_rate, {0, most_clients});
   const Node* node = map.find("per_source");

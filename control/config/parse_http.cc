@@ -25,7 +25,7 @@ constexpr std::array redirect_statuses{301U, 302U, 303U, 307U, 308U};
 constexpr std::uint64_t most_body_bytes = std::uint64_t{1} << 40U;
 
 // Everything that an http listener has beside other listeners' keys.
-constexpr std::array<std::string_view, 28> http_keys{"idle_timeout",
+constexpr std::array<std::string_view, 29> http_keys{"idle_timeout",
                                                      "request_timeout",
                                                      "header_timeout",
                                                      "connect_timeout",
@@ -52,7 +52,8 @@ constexpr std::array<std::string_view, 28> http_keys{"idle_timeout",
                                                      "path_prefix",
                                                      "answer",
                                                      "error_pages",
-                                                     "hash_header"};
+                                                     "hash_header",
+                                                     "accept_proxy"};
 
 struct Reason {
   std::string_view key;
@@ -62,7 +63,6 @@ struct Reason {
 constexpr std::array foreign_keys{
     Reason{"mode", "an http listener always opens connections of its own to the servers, from `local_addresses`"},
     Reason{"persistence_timeout", "clients of an http listener keep their server by `sticky_session`"},
-    Reason{"client_address", "servers of an http listener learn the client's address by `x_forwarded_for`"},
     Reason{"strip_timestamps", "servers of an http listener see connections of our own"},
     Reason{"established_timeout",
            "connections of an http listener end by `idle_timeout`, `request_timeout` and `tunnel_timeout`"},
@@ -71,15 +71,26 @@ constexpr std::array foreign_keys{
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 
 // What a redirect leaves without a use.
-constexpr std::array<std::string_view, 19> idle_with_redirect{"gzip", "hash_header",      "request_headers",
-                                                              "response_headers", "path_prefix",
-                                                              "queue_timeout",    "queue_length",
-                                                              "scheduler",        "sticky_session",
-                                                              "health_check",     "slow_start",
-                                                              "connect_timeout",  "tunnel_timeout",
-                                                              "x_forwarded_for",  "x_forwarded_proto",
-                                                              "x_forwarded_port", "x_forwarded_client_srcport",
-                                                              "slb_id",           "slb_ip"};
+constexpr std::array<std::string_view, 20> idle_with_redirect{"gzip",
+                                                              "hash_header",
+                                                              "request_headers",
+                                                              "response_headers",
+                                                              "path_prefix",
+                                                              "queue_timeout",
+                                                              "queue_length",
+                                                              "scheduler",
+                                                              "sticky_session",
+                                                              "health_check",
+                                                              "slow_start",
+                                                              "connect_timeout",
+                                                              "tunnel_timeout",
+                                                              "x_forwarded_for",
+                                                              "x_forwarded_proto",
+                                                              "x_forwarded_port",
+                                                              "x_forwarded_client_srcport",
+                                                              "slb_id",
+                                                              "slb_ip",
+                                                              "client_address"};
 // What a request that is under way at a server does not know.
 constexpr std::array<std::string_view, 3> idle_keys{"connection_drain", "on_unhealthy", "on_removed"};
 
@@ -306,6 +317,9 @@ HttpListener read_http_listener(MapReader& map) {
   map.boolean("slb_ip", http.slb_ip);
   if (const Node* gzip = map.find("gzip")) {
     http.gzip = read_gzip(*gzip, map.report());
+  }
+  if (const Node* proxies = map.find("accept_proxy")) {
+    http.accept_proxy = read_accept_proxy(*proxies, map.report());
   }
   if (const Node* session = map.find("sticky_session")) {
     http.sticky_session = read_sticky_session(*session, map.report());

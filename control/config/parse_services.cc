@@ -34,6 +34,9 @@ constexpr Range any_limit{0, std::numeric_limits<std::uint32_t>::max()};
 constexpr std::array client_address_choices{Choice<ClientAddress>{"none", ClientAddress::none},
                                             Choice<ClientAddress>{"toa", ClientAddress::toa},
                                             Choice<ClientAddress>{"proxy_v2", ClientAddress::proxy_v2}};
+constexpr std::array http_client_address_choices{Choice<ClientAddress>{"none", ClientAddress::none},
+                                                 Choice<ClientAddress>{"proxy_v1", ClientAddress::proxy_v1},
+                                                 Choice<ClientAddress>{"proxy_v2", ClientAddress::proxy_v2}};
 constexpr std::array balancer_status_choices{Choice<bool>{"active", true}, Choice<bool>{"inactive", false}};
 constexpr std::array listener_status_choices{Choice<bool>{"running", true}, Choice<bool>{"stopped", false}};
 
@@ -150,7 +153,30 @@ void read_layer4(MapReader& map, Listener& listener, bool protocol_is_known) {
 void read_http(MapReader& map, Listener& listener) {
   listener.mode = Mode::fullnat;
   map.choice("scheduler", listener.scheduler, http_scheduler_choices, later_schedulers);
+  map.choice("client_address", listener.client_address, http_client_address_choices);
   listener.http = read_http_listener(map);
+}
+
+// Servers that expect PROXY headers take a check without one for a failure.
+void warn_of_bare_checks(const MapReader& map, const Listener& listener) {
+  const auto look = [&](const HealthCheck& check, Position at) {
+    if (check.enabled && check.type == CheckType::http && !check.port) {
+      map.report().warning(at,
+                           "the check speaks HTTP without a PROXY header, and a port that expects one refuses that; "
+                           "give it a `port` of its own, or `type: tcp`");
+    }
+  };
+  const bool sends_headers =
+      listener.client_address == ClientAddress::proxy_v1 || listener.client_address == ClientAddress::proxy_v2;
+  if (!sends_headers || (listener.http && listener.http->redirect)) {
+    return;
+  }
+  look(listener.health_check, map.position_of("health_check"));
+  for (const HttpRule& rule : listener.http ? listener.http->rules : std::vector<HttpRule>{}) {
+    if (rule.health_check) {
+      look(*rule.health_check, rule.health_check->at);
+    }
+  }
 }
 
 Listener read_listener(const Node& node, Report& report) {
@@ -183,12 +209,7 @@ Listener read_listener(const Node& node, Report& report) {
     listener.health_check = read_health_check(*check, listener.health_check,
                                               has_protocol ? std::optional(listener.protocol) : std::nullopt, report);
   }
-  if (listener.client_address == ClientAddress::proxy_v2 && listener.health_check.enabled &&
-      listener.health_check.type == CheckType::http && !listener.health_check.port) {
-    report.warning(listener.health_check.at,
-                   "the check speaks HTTP without a PROXY header, and a port that expects one refuses that; give it a "
-                   "`port` of its own, or `type: tcp`");
-  }
+  warn_of_bare_checks(map, listener);
   map.finish();
   return listener;
 }

@@ -48,6 +48,8 @@ void check_forwarded_fields(const MessageChanges& changes, const HttpListener& h
 // parse_access.cc: `access_control_lists`, and `access_control` of a listener.
 void read_access_control_lists(MapReader& file, Config& config, Incomplete& incomplete);
 [[nodiscard]] std::optional<ListenerAccess> read_access_control(const Node& node, Report& report);
+// parse_access.cc: `accept_proxy` of an http listener.
+[[nodiscard]] std::vector<Prefix> read_accept_proxy(const Node& node, Report& report);
 // parse_access.cc: limits of a listener for its clients.
 void read_client_limits(MapReader& map, Listener& listener);
 

@@ -112,6 +112,7 @@ void Runtime::reload(Reply reply) {
       *result = prepare(builder_, options_.config_file, plan_);
       if (result->plan) {
         dataplane_->commit_sources(*result->plan->snapshot);
+        dataplane_->commit_addresses(*result->plan->snapshot);
       }
     } catch (const std::exception& error) {
       result->plan.reset();

@@ -21,6 +21,14 @@ json::object session_of(const service::SessionCookie& cookie) {
   return {{"type", "off"}};
 }
 
+json::array proxies_of(const config::HttpListener& http) {
+  json::array proxies;
+  for (const service::Prefix& proxy : http.accept_proxy) {
+    proxies.push_back(json::string(proxy.to_string()));
+  }
+  return proxies;
+}
+
 json::array forwarding_of(const config::HttpListener& http) {
   json::array rules;
   for (const config::HttpRule& rule : http.rules) {
@@ -91,12 +99,16 @@ std::string text_of(const config::LoadBalancer& balancer, const config::Listener
 
 void add_http(json::object& object, const config::Listener& settings, const ListenerPlan& plan,
               const service::HttpSettings& http) {
+  if (plan.rule.empty() && !settings.http->accept_proxy.empty()) {
+    object["accept_proxy"] = proxies_of(*settings.http);
+  }
   if (http.redirect) {
     object["redirect"] = json::object{{"status", http.redirect->status},
                                       {"scheme", http.redirect->to_https ? "https" : "http"},
                                       {"port", http.redirect->port}};
     return;
   }
+  object["client_address"] = config::to_string(settings.client_address);
   if (http.fixed_answer) {
     object["answer"] = http.fixed_answer->status;
   } else {
@@ -119,6 +131,7 @@ json::object to_json(const http::ProxyCounters& counters) {
           {"idle", counters.idle.get()},
           {"exchanges", counters.exchanges.get()},
           {"queued", counters.queued.get()},
+          {"bad_proxy_headers", counters.bad_proxy_headers.get()},
           {"gzip_answers", counters.gzip_answers.get()},
           {"gzip_skipped", counters.gzip_skipped.get()},
           {"gzip_bytes_in", counters.gzip_octets_in.get()},
@@ -130,6 +143,9 @@ void add_http(PrometheusText& text, std::string_view worker, const http::ProxyCo
   text.counter("steelyard_http_requests_total", "HTTP requests.").add(labels, counters.requests.get());
   text.counter("steelyard_http_retries_total", "Tries to get an answer from a server beyond the first of a request.")
       .add(labels, counters.retries.get());
+  text.counter("steelyard_http_bad_proxy_headers_total",
+               "Connections of trusted proxies that did not begin with a PROXY header.")
+      .add(labels, counters.bad_proxy_headers.get());
   text.gauge("steelyard_http_clients", "Connections of clients to http listeners.").add(labels, counters.clients.get());
   text.gauge("steelyard_http_servers", "Connections to servers of http listeners.").add(labels, counters.servers.get());
   text.gauge("steelyard_http_servers_idle", "Those of them that wait for a request.").add(labels, counters.idle.get());

@@ -18,8 +18,8 @@ namespace steelyard::control::report {
 [[nodiscard]] std::string text_of(const config::LoadBalancer& balancer, const config::Listener& settings,
                                   const ListenerPlan& plan);
 
-// Puts "sticky_session" or "answer" and, of the listener itself, "redirect" or "forwarding" into an http listener's
-// object of `status`.
+// Puts "sticky_session" or "answer", "client_address" and, of the listener itself, "accept_proxy", "redirect" or
+// "forwarding" into an http listener's object of `status`.
 void add_http(boost::json::object& object, const config::Listener& settings, const ListenerPlan& plan,
               const service::HttpSettings& http);
 

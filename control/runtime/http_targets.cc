@@ -18,7 +18,8 @@ auto what_it_says(const service::HttpSettings& settings) {
                   settings.hash_field);
 }
 
-bool same_rules(const service::ForwardingRules* a, const service::ForwardingRules* b) {
+template <class Part>
+bool same(const std::shared_ptr<const Part>& a, const std::shared_ptr<const Part>& b) {
   return a == b || (a != nullptr && b != nullptr && *a == *b);
 }
 
@@ -131,6 +132,9 @@ service::HttpSettings http_settings(const config::LoadBalancer& balancer, const 
   service::HttpSettings settings = http_settings(balancer, http, own);
   settings.redirect = http.redirect;
   settings.gzip = http.gzip;
+  if (!http.accept_proxy.empty()) {
+    settings.proxies = std::make_shared<service::AccessControl>(service::AccessType::white, http.accept_proxy);
+  }
   return settings;
 }
 
@@ -138,7 +142,7 @@ bool same_http(const service::HttpSettings* a, const service::HttpSettings* b) {
   if (a == nullptr || b == nullptr) {
     return a == b;
   }
-  return what_it_says(*a) == what_it_says(*b) && same_rules(a->rules.get(), b->rules.get());
+  return what_it_says(*a) == what_it_says(*b) && same(a->rules, b->rules) && same(a->proxies, b->proxies);
 }
 
 }  // namespace steelyard::control

@@ -20,7 +20,7 @@ using namespace steelyard;
 using http::ProxyWorld;
 
 // What is likely to bring the proxy further than random octets do.
-constexpr std::array<std::string_view, 16> requests{
+constexpr std::array<std::string_view, 18> requests{
     "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
     "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.0\r\n\r\n",
@@ -37,7 +37,9 @@ constexpr std::array<std::string_view, 16> requests{
     "0\r\n\r\n",
     "0\r\nX: y\r\n\r\n",
     "\r\n",
-    " HTTP/1.1\r\nHost: a\r\n\r\n"};
+    " HTTP/1.1\r\nHost: a\r\n\r\n",
+    "PROXY TCP4 203.0.113.5 192.0.2.80 51000 8443\r\n",
+    std::string_view("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16)};
 constexpr std::array<std::string_view, 16> answers{
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -62,12 +64,20 @@ class Play {
 
   void run() {
     world_.accept_at_once = (input_.byte() & 1) != 0;
+    tell_servers(input_.byte());
     for (int steps = 0; steps < 200 && !input_.empty(); ++steps) {
       step();
     }
   }
 
  private:
+  void tell_servers(std::uint8_t how) {
+    constexpr std::array ways{service::ClientAddress::none, service::ClientAddress::proxy_v1,
+                              service::ClientAddress::proxy_v2};
+    world_.listener().client_address = ways[how % ways.size()];
+    world_.publish();
+  }
+
   void step() {
     const std::uint8_t what = input_.byte();
     const std::size_t opened = world_.opened().size();
@@ -117,6 +127,7 @@ class Play {
         break;
       case 14:
         world_.listener().running = (what & 16) != 0;
+        tell_servers(what / 64U);
         world_.listener().servers[input_.byte() % 2U].weight = static_cast<std::uint8_t>(what & 32U);
         world_.publish();
         break;
@@ -185,6 +196,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     options.http.gzip = service::Gzip{.least_octets = 1, .types = {"a/b"}};
   }
   options.http.cookie.timeout = std::chrono::seconds{5};
+  if ((input.byte() & 1) != 0) {  // every client is a trusted proxy
+    options.http.proxies =
+        std::make_shared<service::AccessControl>(service::AccessType::black, std::span<const service::Prefix>{});
+  }
   Play(input, std::move(options)).run();
   return 0;
 }

@@ -69,12 +69,20 @@ TEST(RenderStatus, ShowsHttpListenersWithTheirRulesAndRedirects) {
     {"protocol":"http","port":80,"status":"running","scheduler":"wrr","group":"g","clients":1,"connections":2,"servers":[],
      "sticky_session":{"type":"insert","cookie":"SERVERID","cookie_timeout":60}},
     {"protocol":"http","port":80,"rule":"api,v2","status":"running","scheduler":"rr","group":"h","connections":1,
-     "servers":[],"sticky_session":{"type":"server","cookie":"JS"}},
+     "servers":[],"sticky_session":{"type":"server","cookie":"JS"},"client_address":"none"},
+    {"protocol":"http","port":82,"status":"running","scheduler":"rr","group":"g","connections":0,"servers":[],
+     "accept_proxy":["10.0.0.0/8","192.0.2.7","192.0.2.8","192.0.2.9"],"client_address":"proxy_v1"},
+    {"protocol":"http","port":83,"status":"running","redirect":{"status":302,"scheme":"https","port":443},
+     "accept_proxy":["2001:db8::/32"]},
     {"protocol":"http","port":81,"status":"running","scheduler":"wrr","group":"","connections":0,"servers":[],
      "redirect":{"status":302,"scheme":"https","port":443}}]}]})"));
   EXPECT_THAT(text, HasSubstr("  http/80 running, wrr, group g, 1 client, cookie SERVERID for 60 s, 2 connections\n"));
   EXPECT_THAT(text, HasSubstr("  http/80 rule api,v2 running, rr, group h, cookie JS of the servers, 1 connection\n"));
   EXPECT_THAT(text, HasSubstr("  http/81 running, redirect 302 to https:443\n"));
+  EXPECT_THAT(text,
+              HasSubstr("  http/82 running, rr, group g, PROXY headers from 10.0.0.0/8, 192.0.2.7, 192.0.2.8 and 1 "
+                        "more, proxy_v1 to servers, 0 connections\n"));
+  EXPECT_THAT(text, HasSubstr("  http/83 running, redirect 302 to https:443, PROXY headers from 2001:db8::/32\n"));
 }
 
 std::string status_of_server(const char* server) {

@@ -87,6 +87,39 @@ TEST(HttpListener, ReadsEverythingThatItCanBeTold) {
   EXPECT_EQ(listener.scheduler, Scheduler::sch);
 }
 
+TEST(HttpListener, TakesPROXYHeadersFromNetworksAndAddresses) {
+  const std::string text = http("accept_proxy: {from: [10.0.0.0/8, 192.0.2.7, '2001:db8::/32']}");
+  EXPECT_THAT(all_findings(text), IsEmpty());
+  EXPECT_THAT(listener_of(text).http->accept_proxy,
+              ElementsAre(*Prefix::parse("10.0.0.0/8"), *Prefix::parse("192.0.2.7"), *Prefix::parse("2001:db8::/32")));
+  EXPECT_THAT(warnings(with_listener("protocol: http, port: 80, redirect: {}, accept_proxy: {from: [10.0.0.1]}")),
+              ElementsAre(HasSubstr("server group `g` is used by no listener")));
+  EXPECT_THAT(warnings(http("accept_proxy: {from: [0.0.0.0/0, 10.0.0.1, '::/0']}")),
+              ElementsAre(HasSubstr("`0.0.0.0/0` in `from` of `accept_proxy`: every client may say that it is another"),
+                          HasSubstr("`::/0` in `from`")));
+}
+
+TEST(HttpListener, TellsServersTheClientByAHeaderThatTheirChecksDoNotHave) {
+  EXPECT_EQ(listener_of(http("")).client_address, ClientAddress::none);
+  for (const auto& [word, meaning] : {std::pair{"none", ClientAddress::none},
+                                      {"proxy_v1", ClientAddress::proxy_v1},
+                                      {"proxy_v2", ClientAddress::proxy_v2}}) {
+    const std::string said = std::string("client_address: ") + word;
+    EXPECT_EQ(listener_of(http(said)).client_address, meaning) << word;
+    EXPECT_THAT(warnings(http(said + ", health_check: {port: 81}")), IsEmpty()) << word;
+    EXPECT_THAT(warnings(http(said + ", health_check: {type: tcp}")), IsEmpty()) << word;
+  }
+  EXPECT_THAT(warnings(http("client_address: proxy_v1")),
+              ElementsAre(HasSubstr("6:9: warning: the check speaks HTTP without a PROXY header")));
+  EXPECT_THAT(warnings(http("client_address: proxy_v2, health_check: {type: tcp}, rules: [{name: a, url: /a, "
+                            "server_group: g, health_check: {path: /up}}]")),
+              ElementsAre(HasSubstr("warning: the check speaks HTTP without a PROXY header")));
+  EXPECT_THAT(
+      warnings(with_listener("protocol: http, port: 80, redirect: {}, client_address: proxy_v2")),
+      ElementsAre(HasSubstr("`client_address` has no effect here; the listener answers everything by `redirect`"),
+                  HasSubstr("server group `g` is used by no listener")));
+}
+
 TEST(HttpListener, TakesXForwardedForAsASwitchToo) {
   for (const auto& [word, meaning] : {std::pair{"append", ForwardedFor::append},
                                       {"true", ForwardedFor::append},
@@ -271,8 +304,7 @@ INSTANTIATE_TEST_SUITE_P(
               "`persistence_timeout` has no place here; clients of an http listener keep their server by "
               "`sticky_session`"},
         Wrong{http("client_address: toa"),
-              "`client_address` has no place here; servers of an http listener learn the client's address by "
-              "`x_forwarded_for`"},
+              "6:69: error: `client_address` is `toa`; allowed: `none`, `proxy_v1`, `proxy_v2`"},
         Wrong{http("strip_timestamps: true"),
               "`strip_timestamps` has no place here; servers of an http listener see connections of our own"},
         Wrong{http("established_timeout: 60"),
@@ -283,11 +315,29 @@ INSTANTIATE_TEST_SUITE_P(
               "`when_full` has no place here; a request that no server has room for waits for `queue_timeout`"},
         Wrong{with_listener("protocol: tcp, port: 80, server_group: g, idle_timeout: 5"),
               "6:52: error: `idle_timeout` has no place here; it is for listeners of `protocol: http`"},
+        Wrong{with_listener("protocol: tcp, port: 80, server_group: g, accept_proxy: {from: [10.0.0.1]}"),
+              "6:52: error: `accept_proxy` has no place here; it is for listeners of `protocol: http`"},
+        Wrong{with_listener("protocol: tcp, mode: fullnat, port: 80, server_group: g, client_address: proxy_v1"),
+              "`client_address` is `proxy_v1`; allowed: `none`, `toa`, `proxy_v2`"},
         Wrong{with_listener("protocol: udp, port: 80, server_group: g, rules: []"),
               "`rules` has no place here; it is for listeners of `protocol: http`"},
         // What is wrong with the protocol is no reason to refuse the rest.
         Wrong{with_listener("protocol: https, port: 80, server_group: g, idle_timeout: 5"),
               "`https` is not supported in this version"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Proxies, WrongHttpListener,
+    ::testing::Values(
+        Wrong{http("accept_proxy: true"), "6:67: error: `accept_proxy` is `true`; allowed: a mapping"},
+        Wrong{http("accept_proxy: {}"), "error: `from` is missing in `accept_proxy`; it has no default"},
+        Wrong{http("accept_proxy: {from: 10.0.0.1}"),
+              "error: `from` is `10.0.0.1`; allowed: a list of the networks and addresses of proxies, at most 1000"},
+        Wrong{http("accept_proxy: {from: []}"), "error: `from` is an empty list; allowed: a list of the networks"},
+        Wrong{http("accept_proxy: {from: [10.0.0.1/8]}"),
+              "an entry of `from` is `10.0.0.1/8`, which has host bits; allowed: the network `10.0.0.0/8`"},
+        Wrong{http("accept_proxy: {from: [proxy.example.org]}"), "an entry of `from` is `proxy.example.org`"},
+        Wrong{http("accept_proxy: {from: [10.0.0.1], version: 2}"), "unknown key `version` in `accept_proxy`"},
+        Wrong{http("client_address: proxy"), "`client_address` is `proxy`; allowed: `none`, `proxy_v1`, `proxy_v2`"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Sessions, WrongHttpListener,

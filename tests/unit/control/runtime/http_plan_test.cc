@@ -93,6 +93,22 @@ TEST_F(HttpPlan, WhatIsGzippedComesFromTheFileAndAChangeIsOne) {
   EXPECT_THAT(at(other, 0).http->gzip->types, ElementsAre("a/b"));
 }
 
+TEST_F(HttpPlan, TrustedProxiesAreTheListenersAndWhatServersAreToldIsEveryTargets) {
+  const std::string keys = "client_address: proxy_v1, health_check: {type: tcp}, " + two_rules;
+  const Plan without = build(http(keys));
+  EXPECT_EQ(at(without, 0).http->proxies, nullptr);
+  const Plan plan = build(http("accept_proxy: {from: [10.9.0.0/16]}, " + keys), &without);
+  ASSERT_NE(at(plan, 0).http->proxies, nullptr);
+  EXPECT_TRUE(at(plan, 0).http->proxies->allows(*service::Address::parse("10.9.8.7")));
+  EXPECT_FALSE(at(plan, 0).http->proxies->allows(*service::Address::parse("10.8.8.7")));
+  EXPECT_EQ(at(plan, 1).http->proxies, nullptr);
+  EXPECT_EQ(at(plan, 1).client_address, service::ClientAddress::proxy_v1);
+  const Plan same = build(http("accept_proxy: {from: [10.9.0.0/17, 10.9.128.0/17]}, " + keys), &plan);
+  EXPECT_EQ(same.snapshot->find(same.listeners[0].id), plan.snapshot->find(plan.listeners[0].id));
+  const Plan other = build(http("accept_proxy: {from: [10.9.0.0/17]}, " + keys), &same);
+  EXPECT_FALSE(at(other, 0).http->proxies->allows(*service::Address::parse("10.9.128.7")));
+}
+
 TEST_F(HttpPlan, ServersOfHttpListenersAreNoNatServers) {
   const service::VipKey server{*service::Address::parse("10.0.0.1"), 80, service::Protocol::tcp};
   const Plan plan = build(http("scheduler: sch"));

@@ -36,13 +36,29 @@ TEST(HttpReport, ShowsSessionsOfEveryTargetAndRulesOnce) {
   add_http(own, listener.settings, listener.own, http);
   EXPECT_EQ(
       boost::json::serialize(own),
-      R"({"sticky_session":{"type":"off"},"forwarding":[{"name":"a","domain":"example.org","url":"","group":"g"}]})");
+      R"({"client_address":"none","sticky_session":{"type":"off"},"forwarding":[{"name":"a","domain":"example.org","url":"","group":"g"}]})");
   http.cookie.kind = service::SessionCookie::Kind::insert;
   http.cookie.timeout = std::chrono::seconds{9};
   boost::json::object target;
   add_http(target, listener.settings, listener.target, http);
   EXPECT_EQ(boost::json::serialize(target),
-            R"({"sticky_session":{"type":"insert","cookie":"SERVERID","cookie_timeout":9}})");
+            R"({"client_address":"none","sticky_session":{"type":"insert","cookie":"SERVERID","cookie_timeout":9}})");
+}
+
+TEST(HttpReport, ShowsWhoseHeadersAreTakenAndWhatServersAreTold) {
+  Listener listener;
+  listener.settings.http->rules.clear();
+  listener.settings.http->accept_proxy = {*service::Prefix::parse("10.0.0.0/8"),
+                                          *service::Prefix::parse("2001:db8::1")};
+  listener.settings.client_address = config::ClientAddress::proxy_v1;
+  boost::json::object own;
+  add_http(own, listener.settings, listener.own, {});
+  EXPECT_EQ(
+      boost::json::serialize(own),
+      R"({"accept_proxy":["10.0.0.0/8","2001:db8::1/128"],"client_address":"proxy_v1","sticky_session":{"type":"off"}})");
+  boost::json::object target;
+  add_http(target, listener.settings, listener.target, {});
+  EXPECT_EQ(boost::json::serialize(target), R"({"client_address":"proxy_v1","sticky_session":{"type":"off"}})");
 }
 
 TEST(HttpReport, ShowsWhatIsGzipped) {
