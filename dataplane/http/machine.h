@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -30,7 +31,8 @@ namespace steelyard::http {
 
 class Proxy::Machine {
  public:
-  Machine(const ProxySetup& setup, Ground& ground, tcp::Time now);
+  Machine(const ProxySetup& setup, Ground& ground, tcp::Time now, std::pmr::memory_resource* resource);
+  [[nodiscard]] static std::size_t memory_needed(const ProxySetup& setup);
 
   // proxy.cc
   void set_snapshot(const service::Snapshot* snapshot);
@@ -43,7 +45,7 @@ class Proxy::Machine {
   [[nodiscard]] const ProxyCounters& counters() const { return counters_; }
 
   struct Links {
-    std::vector<Link> all;
+    std::pmr::vector<Link> all;
     [[nodiscard]] tcp::TimerLinks& links(std::uint32_t index) { return all[index].timer; }
   };
 
@@ -193,12 +195,12 @@ class Proxy::Machine {
   tcp::Time now_;
   std::uint64_t wall_us_ = 0;
   Links links_;
-  std::vector<LinkIndex> by_connection_;  // by the index of a TCP connection
+  std::pmr::vector<LinkIndex> by_connection_;  // by the index of a TCP connection
   LinkIndex free_links_ = nobody;
   LinkIndex first_ready_ = nobody;
   LinkIndex last_ready_ = nobody;
   tcp::TimerWheel<Links> wheel_;
-  std::vector<Exchange> exchanges_;
+  std::pmr::vector<Exchange> exchanges_;
   ExchangeIndex free_exchanges_ = nobody;
   service::StableArray<LinkIndex> idle_;  // by BackendId: the connection that has been idle for the shortest time, + 1
   service::StableArray<Queue> queues_;    // by ListenerId

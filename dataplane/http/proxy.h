@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 
 #include "dataplane/http/cookie.h"
 #include "dataplane/http/ground.h"
@@ -37,11 +38,15 @@ struct ProxyCounters {
 
 class Proxy {
  public:
-  // `ground` outlives the proxy and may be asked for nothing before the first turn.
-  Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now);
+  // `ground` and `resource`, which gives the memory of all tables, outlive the proxy; `ground` may be asked for nothing
+  // before the first turn.
+  Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now,
+        std::pmr::memory_resource* resource = std::pmr::get_default_resource());
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
+  // Bytes of its tables, about.
+  [[nodiscard]] static std::size_t memory_needed(const ProxySetup& setup);
 
   // The configuration; valid until the next call. Before the first connection.
   void set_snapshot(const service::Snapshot* snapshot);

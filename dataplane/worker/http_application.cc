@@ -70,6 +70,10 @@ HttpApplication::HttpApplication(const http::ProxySetup& setup, std::span<const 
 
 HttpApplication::~HttpApplication() = default;
 
+std::size_t HttpApplication::memory_needed(const http::ProxySetup& setup) {
+  return http::Proxy::memory_needed(setup) + setup.connections * sizeof(Peer);
+}
+
 void HttpApplication::attach(TcpHost& host) {
   host_ = &host;
   balancer_ = host.balancer();
@@ -80,7 +84,7 @@ void HttpApplication::attach(TcpHost& host) {
   unwanted_.reserve(most_unwanted_a_turn);
   index_of_.resize(service::max_listeners + 1, not_listening);
   id_of_.resize(service::max_listeners + 1);
-  proxy_ = std::make_unique<http::Proxy>(setup_, static_cast<http::Ground&>(*this), host.now());
+  proxy_ = std::make_unique<http::Proxy>(setup_, static_cast<http::Ground&>(*this), host.now(), &pages_);
 }
 
 void HttpApplication::detach() {

@@ -20,6 +20,7 @@
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/settings.h"
 #include "dataplane/worker/access_ring.h"
+#include "dataplane/worker/large_pages.h"
 #include "dataplane/worker/tcp_application.h"
 #include "dataplane/worker/tcp_host.h"
 
@@ -30,6 +31,8 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   // `mtus`: of the ports. `log` outlives the application. Control thread.
   HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log);
   ~HttpApplication() override;
+  // Bytes of its tables, the proxy's included, about.
+  [[nodiscard]] static std::size_t memory_needed(const http::ProxySetup& setup);
 
   void attach(TcpHost& host) override;
   void detach() override;
@@ -94,7 +97,8 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   l4::Balancer* balancer_ = nullptr;
   std::unique_ptr<http::Proxy> proxy_;
   const service::Snapshot* snapshot_ = nullptr;
-  std::vector<Peer> peers_;                              // by the index of a connection
+  LargePages pages_;
+  std::pmr::vector<Peer> peers_{&pages_};                              // by the index of a connection
   std::vector<tcp::ConnectionId> unwanted_;              // accepted, to be aborted
   std::vector<tcp::ListenerIndex> index_of_;             // by service::ListenerId
   std::vector<service::ListenerId> id_of_;               // by tcp::ListenerIndex
