@@ -65,8 +65,13 @@ class Proxy::Machine {
   [[nodiscard]] LinkIndex make_link(tcp::ConnectionId connection, Side side);
   void free_link(LinkIndex index);
   void set_deadline(LinkIndex index, tcp::Time when);
-  // Takes over the slices' references; they go out in their order, now or when there is room.
-  void send(LinkIndex index, std::span<const tcp::Slice> slices);
+  // Takes over the slices' references; they go out in their order, now or when there is room. `fin`: nothing comes
+  // after them, and TCP is told so with them if it takes all of them now.
+  enum class Then : std::uint8_t { more, fin };
+  void send(LinkIndex index, std::span<const tcp::Slice> slices, Then then = Then::more);
+  // The same, but they wait for what will be passed on in this turn: so a head and the beginning of its body share a
+  // segment. pass_body() and flush() send them.
+  void hold(LinkIndex index, std::span<const tcp::Slice> slices);
   // TCP has not taken all.
   void note_blocked(LinkIndex index);
   void feed_starved();
@@ -85,7 +90,9 @@ class Proxy::Machine {
   [[nodiscard]] std::optional<std::size_t> head_end(Link& link);
   // Passes on what belongs to the body. `octets` grows by what has been.
   enum class Passed : std::uint8_t { waits, complete, refused };
-  [[nodiscard]] Passed pass_body(LinkIndex from, LinkIndex to, BodyReader& reader, bool& moved, std::uint64_t& octets);
+  // `then`: what follows the body's end.
+  [[nodiscard]] Passed pass_body(LinkIndex from, LinkIndex to, BodyReader& reader, bool& moved, std::uint64_t& octets,
+                                 Then then = Then::more);
 
   // requests.cc
   void serve_client(LinkIndex index);
@@ -147,6 +154,10 @@ class Proxy::Machine {
   void on_answer(ExchangeIndex x, const ResponseHead& head);
   void pass_answer_body(ExchangeIndex x);
   void continue_tunnel(ExchangeIndex x);
+  // After the answer.
+  [[nodiscard]] static bool closes_client(const Exchange& exchange) {
+    return exchange.close_client || !exchange.body_taken;
+  }
   [[nodiscard]] bool finish_direction(LinkIndex from, LinkIndex to);
   void finish(ExchangeIndex x);
   // The exchange cannot go on: an answer of ours if none has begun, else the end of the client's connection.

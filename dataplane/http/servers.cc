@@ -165,9 +165,12 @@ void Proxy::Machine::send_request(ExchangeIndex x) {
   exchange.moved = true;
   exchange.replay.visit(ground_.memory(), [&](const tcp::Slice& slice) {
     ground_.memory().retain(slice);
-    send(exchange.server, std::span(&slice, 1));
+    hold(exchange.server, std::span(&slice, 1));
     return true;
   });
+  if (exchange.body_taken) {
+    static_cast<void>(flush(exchange.server));
+  }
   if (pass_request_body(x)) {
     continue_answer(x);  // it may have spoken, or ended, already
   }

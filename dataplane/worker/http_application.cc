@@ -237,7 +237,17 @@ std::size_t HttpApplication::turn(tcp::Time now) {
 // --- what the proxy asks ------------------------------------------------------------------------------------------
 
 std::size_t HttpApplication::send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) {
-  const std::size_t taken = host_->stack().send(connection, slices, now);
+  return send(connection, slices, now, false);
+}
+
+std::size_t HttpApplication::send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices,
+                                       tcp::Time now) {
+  return send(connection, slices, now, true);
+}
+
+std::size_t HttpApplication::send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now,
+                                  bool last) {
+  const std::size_t taken = host_->stack().send(connection, slices, now, last);
   if (taken != 0 && peers_[connection.index].kind == Peer::Kind::server) {
     for (const tcp::Slice& slice : slices.first(taken)) {
       balancer_->count_payload(peers_[connection.index].server, l4::Side::client, slice.length);

@@ -64,6 +64,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
 
   // http::Ground
   std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) override;
+  std::size_t send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) override;
   void consume(tcp::ConnectionId connection, std::uint32_t octets, tcp::Time now) override;
   void shutdown(tcp::ConnectionId connection, tcp::Time now) override;
   void close(tcp::ConnectionId connection, tcp::Time now) override;
@@ -81,6 +82,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   void end_request(service::ListenerId target, service::BackendId server) override;
   void log(const http::AccessRecord& record) override;
 
+  std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now, bool last);
   [[nodiscard]] const service::Listener* wanted(service::ListenerId id) const;
   void settle(service::ListenerId id);
   std::size_t settle_some();
@@ -95,10 +97,10 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   std::vector<tcp::Settings> servers_;  // one for each MTU that some port has
   TcpHost* host_ = nullptr;
   l4::Balancer* balancer_ = nullptr;
+  LargePages pages_;
   std::unique_ptr<http::Proxy> proxy_;
   const service::Snapshot* snapshot_ = nullptr;
-  LargePages pages_;
-  std::pmr::vector<Peer> peers_{&pages_};                              // by the index of a connection
+  std::pmr::vector<Peer> peers_{&pages_};                // by the index of a connection
   std::vector<tcp::ConnectionId> unwanted_;              // accepted, to be aborted
   std::vector<tcp::ListenerIndex> index_of_;             // by service::ListenerId
   std::vector<service::ListenerId> id_of_;               // by tcp::ListenerIndex
