@@ -1,11 +1,17 @@
 #!/usr/bin/python3
 """HTTP through Steelyard, HAProxy and nginx, one after the other over the same kind of veth pairs, and straight to the
-server: requests a second, latency, and the processor time that 10,000 requests cost the balancer.
+server: requests a second, latency, the processor time that 10,000 requests cost the balancer, and packets per request on
+both of its links.
 
     sudo bench/http_compare.py [--rounds N] [--seconds N] [--connections N] [--new]
 
 The balancer has CPU 1; wrk and the server, an nginx that answers 1 KB, have CPU 0: what they can do bounds what is measured,
-so the figures count beside each other, not by themselves. --new: a connection for each request. Run by bench/run.sh http.
+so the figures count beside each other, not by themselves. Whoever sends into a veth pair would do the receiver's work as
+well: RPS moves it to the receiver's CPU, for all candidates alike. Candidates take turns, the order changes with every round.
+--new: a connection for each request. Run by bench/run.sh http.
+
+Processor time: of HAProxy and nginx what the kernel counts for them; of Steelyard, which polls, the turns that had work,
+less what others had of the CPU meanwhile. What the kernel does in softirqs on CPU 1 is nobody's time in either.
 """
 
 import argparse
@@ -20,13 +26,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/system"))
 
 from harness import config  # noqa: E402  (the path above comes first)
-from harness.net import Net  # noqa: E402
+from harness.net import LINKS, Net  # noqa: E402
 from harness.plan import IPV4  # noqa: E402
 from harness.shell import eventually  # noqa: E402
 from harness.steelyard import Steelyard  # noqa: E402
 
 PORT = 8000
 BODY = "x" * 1023 + "\n"
+# wrk tells no more than 99%.
+TAIL = 'done = function(summary, latency) io.write(string.format("   99.9%% %.0fus\\n", latency:percentile(99.9))) end\n'
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,6 +60,14 @@ class Stage:
     def __init__(self):
         self.net = Net(1, prefix="syb")
         self.processes = []
+        for namespace, interfaces, cpu in (
+            (self.net.client, ["eth0"], 0),
+            (self.net.servers[0], ["eth0"], 0),
+            (self.net.lan, ["tolb", "toa"], 0),
+            (self.net.lb, LINKS, 1),
+        ):
+            for interface in interfaces:
+                receive_on(namespace, interface, cpu)
         http = f"""    server {{
         listen {IPV4.server(0)}:{PORT} backlog=8192;
         location / {{ default_type text/plain; return 200 "{BODY.strip()}"; }}
@@ -89,6 +105,9 @@ class Stage:
     def wrk(self, address, port, arguments):
         argv = ["wrk", "-t1", f"-c{arguments.connections}", f"-d{arguments.seconds}s", "--latency"]
         argv += ["-H", "Connection: close"] if arguments.new else []
+        script = self.net.dir / "tail.lua"
+        script.write_text(TAIL)
+        argv += ["-s", str(script)]
         process = self.spawn(self.net.client, 0, *argv, f"http://{address}:{port}/", name="wrk")
         process.wait(arguments.seconds + 30)
         return process.log()
@@ -97,6 +116,22 @@ class Stage:
         for process in self.processes:
             process.kill()
         self.net.close()
+
+
+def receive_on(namespace, interface, cpu):
+    """What comes to an interface is worked on by this CPU (RPS)."""
+    masks = f"/sys/class/net/{interface}/queues/rx-0/rps_cpus"
+    namespace.run("sh", "-c", f"echo {1 << cpu:x} >{masks}")
+
+
+def packets_of(namespace):
+    """Received and sent, of all links of the balancer."""
+    names = [f"/sys/class/net/{link}/statistics/{way}_packets" for link in LINKS for way in ("rx", "tx")]
+    return [int(number) for number in namespace.run("cat", *names).split()]
+
+
+def listens(namespace):
+    return f"{IPV4.vip()}:80 " in namespace.run("ss", "-Hltn")
 
 
 def processor_time(process):
@@ -124,9 +159,13 @@ def steelyard(stage, arguments):
     process = Steelyard(stage.net, document)
     process.start()
     try:
-        before = process.stats()["workers"][0]["turns"]["busy_ns"]
+        def spent():
+            return process.stats()["workers"][0]["turns"]["busy_ns"] / 1e9, processor_time(process.process), time.monotonic()
+
+        before = spent()
         report = stage.wrk(IPV4.vip(), 80, arguments)
-        return report, (process.stats()["workers"][0]["turns"]["busy_ns"] - before) / 1e9
+        busy, processor, passed = (now - then for now, then in zip(spent(), before))
+        return report, busy * min(processor / passed, 1.0)
     finally:
         process.stop()
 
@@ -151,7 +190,7 @@ backend web
     server a {IPV4.server(0)}:{PORT}
 """)
     process = stage.spawn(stage.net.lb, 1, "haproxy", "-db", "-f", path, name="haproxy")
-    time.sleep(0.5)
+    eventually(lambda: listens(stage.net.lb) or not process.running(), "haproxy listens")
     if not process.running():
         raise SystemExit(f"haproxy does not run: {process.log()}")
     before = processor_time(process)
@@ -185,7 +224,9 @@ def milliseconds(text):
 def measure(what, arguments):
     stage = Stage()
     try:
+        before = packets_of(stage.net.lb)
         report, seconds = what(stage, arguments)
+        packets = [now - then for now, then in zip(packets_of(stage.net.lb), before)]
     finally:
         stage.close()
     if "Socket errors" in report or "Non-2xx" in report:
@@ -197,7 +238,12 @@ def measure(what, arguments):
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1]),
         "p50": milliseconds(re.search(r"^\s+50%\s+(\S+)", report, re.MULTILINE)[1]),
         "p99": milliseconds(re.search(r"^\s+99%\s+(\S+)", report, re.MULTILINE)[1]),
+        "p99.9": milliseconds(re.search(r"^\s+99\.9%\s+(\S+)", report, re.MULTILINE)[1]),
         "cpu": seconds / requests * 10_000,
+        "wan in": packets[0] / requests,
+        "wan out": packets[1] / requests,
+        "lan in": packets[2] / requests,
+        "lan out": packets[3] / requests,
     }
 
 
@@ -210,15 +256,17 @@ def main():
     arguments = parser.parse_args()
     candidates = (direct, steelyard, haproxy, nginx)
     results = {what: [] for what in candidates}
-    for _ in range(arguments.rounds):
-        for what in candidates:
+    for count in range(arguments.rounds):
+        for what in candidates[:: 1 if count % 2 == 0 else -1]:
             results[what].append(measure(what, arguments))
-    print(f"{'':10} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'CPU s per 10,000':>17}   (medians of {arguments.rounds})")
+    print(f"{'':10} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'p99.9 ms':>8} {'CPU s per 10,000':>17} "
+          f"{'packets: wan in/out':>20} {'lan in/out':>11}   (medians of {arguments.rounds})")
     medians = {}
     for what, runs in results.items():
         medians[what] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         row = medians[what]
-        print(f"{what.__name__:10} {row['rate']:11.0f} {row['p50']:8.2f} {row['p99']:8.2f} {row['cpu']:17.3f}")
+        print(f"{what.__name__:10} {row['rate']:11.0f} {row['p50']:8.2f} {row['p99']:8.2f} {row['p99.9']:8.2f} "
+              f"{row['cpu']:17.3f} {row['wan in']:15.2f}/{row['wan out']:4.2f} {row['lan in']:6.2f}/{row['lan out']:4.2f}")
     ours, theirs = medians[steelyard], medians[haproxy]
     print(f"steelyard: {ours['rate'] / theirs['rate']:.2f} of HAProxy's rate (goal 1.3), ", end="")
     print(f"{ours['rate'] / medians[direct]['rate']:.2f} of direct (or 0.85), ", end="")

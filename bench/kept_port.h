@@ -1,6 +1,6 @@
 // A port whose driver costs nothing and loses nothing: net_null with its burst functions replaced, so that what the
 // worker sends stays with the benchmark and can be received again. Buffers of the pool that the worker makes its own
-// packets from are freed, as a NIC would.
+// packets from are freed, as a NIC would; or all that is sent is kept for who plays the link.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -36,6 +37,15 @@ class KeptPort {
   [[nodiscard]] const nic::Port& port() const { return port_; }
   // While on, packets of the generating pool are freed, at the price of a look at every packet.
   void set_freeing(bool freeing) { freeing_ = freeing; }
+  // Takes packets of several buffers and computes TCP checksums, as NICs do and net_null does not say. Before there are
+  // workers.
+  void pretend_offloads() {
+    auto& report = const_cast<nic::PortReport&>(port_.report());  // of an object that is not const
+    report.multi_segment_tx = true;
+    report.tx_checksum.tcp = true;
+  }
+  // From now on what is sent is appended to `kept`, which has room for it, and is its owner's.
+  void keep(std::vector<rte_mbuf*>* kept) { kept_ = kept; }
   [[nodiscard]] std::uint64_t sent() const { return sent_; }
 
  private:
@@ -56,6 +66,10 @@ class KeptPort {
 
   std::uint16_t send(rte_mbuf** packets, std::uint16_t count) {
     sent_ += count;
+    if (kept_ != nullptr) {
+      kept_->insert(kept_->end(), packets, packets + count);
+      return count;
+    }
     for (std::uint16_t place = 0; freeing_ && place < count; ++place) {
       if (packets[place]->pool == generated_) {
         rte_pktmbuf_free(packets[place]);
@@ -70,6 +84,7 @@ class KeptPort {
     return queues;
   }();
   rte_mempool* generated_;
+  std::vector<rte_mbuf*>* kept_ = nullptr;
   bool freeing_ = true;
   std::uint64_t sent_ = 0;
   nic::Port port_;

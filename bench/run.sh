@@ -62,7 +62,7 @@ build_release() {
 
 micro() {
   build_release l4_benchmark tcp_benchmark schedule_benchmark healthcheck_benchmark access_control_benchmark \
-    forwarding_rules_benchmark http_parse_benchmark http_benchmark cookie_benchmark gzip_benchmark access_log_benchmark
+    forwarding_rules_benchmark http_parse_benchmark http_benchmark http_path_benchmark cookie_benchmark gzip_benchmark access_log_benchmark
   surroundings
   local tables=() hugepages
   hugepages=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
@@ -93,6 +93,7 @@ micro() {
   one "" forwarding_rules_benchmark --benchmark_filter="$filter"
   one "" http_parse_benchmark --benchmark_filter="$filter"
   one "" http_benchmark --benchmark_filter="$filter"
+  one "" http_path_benchmark --benchmark_filter="$filter"
   one "" cookie_benchmark --benchmark_filter="$filter"
   one "" gzip_benchmark --benchmark_filter="$filter"
   one "" access_log_benchmark --benchmark_filter="$filter"

@@ -24,6 +24,9 @@ GOALS = [
     (r"^tcp_data/", "cycles", 400.0),
     (r"^tcp_(accept|connect)/", "ns", 1e9 / 300_000),  # connections a second and core
     (r"^tcp_idle/", "bytes", 512.0),
+    (r"^http_path/keep_alive/1000$", "cycles", 3e9 / 400_000),  # requests a second and core, of 3 GHz
+    (r"^http_path/connection/", "cycles", 3e9 / 120_000),
+    (r"^http_idle/", "bytes", 1536.0),
     (r"^rules_(warm|hostile)/", "ns", 1000.0),
 ]
 UNITS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}

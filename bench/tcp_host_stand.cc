@@ -7,9 +7,8 @@
 
 #include <rte_prefetch.h>
 
-#include "dataplane/packet/build.h"
+#include "bench/tcp_packet.h"
 #include "dataplane/packet/plain_tcp.h"
-#include "dataplane/tcp/wire.h"
 
 namespace steelyard::bench {
 namespace {
@@ -84,20 +83,7 @@ rte_mbuf* TcpHostStand::packet(std::uint64_t n, const tcp::Segment& segment, std
   if (made == nullptr) {
     throw std::runtime_error("no buffer is left for what comes in");
   }
-  const tcp::Endpoints ours = peer_.endpoints(n);
-  const tcp::Endpoints theirs{
-      .remote = ours.local, .local = ours.remote, .remote_port = ours.local_port, .local_port = ours.remote_port};
-  auto* frame = rte_pktmbuf_mtod(made, std::uint8_t*);
-  std::uint8_t* l3 = frame + packet::ethernet_header_size;
-  packet::store(frame + 12, __builtin_bswap16(Ipv4::ether_type));
-  const std::size_t header = tcp::write_header(
-      std::span<std::uint8_t, tcp::largest_tcp_header>(l3 + Ipv4::header_size, tcp::largest_tcp_header), theirs,
-      segment);
-  packet::write_ip_header<Ipv4>(l3, tcp::ipv4_of(theirs.local), tcp::ipv4_of(theirs.remote), packet::protocol_tcp,
-                                header + payload);
-  made->data_len = static_cast<std::uint16_t>(packet::ethernet_header_size + Ipv4::header_size + header + payload);
-  made->pkt_len = made->data_len;
-  made->ol_flags = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  write_segment(made, peer_.endpoints(n), segment, payload);
   return made;
 }
 
@@ -151,21 +137,8 @@ void TcpHostStand::settle() {
 
 // What the driver has sent is read by the peer (one line that is in the cache) and given back.
 void TcpHostStand::send_segment(rte_mbuf* packet, neighbor::HopIndex) {
-  const auto* frame = rte_pktmbuf_mtod(packet, const std::uint8_t*);
-  const std::uint8_t* l3 = frame + packet->l2_len;
-  const std::uint8_t* l4 = l3 + packet->l3_len;
-  const auto word = [](const std::uint8_t* from) { return __builtin_bswap32(packet::load<std::uint32_t>(from)); };
-  const std::size_t header = packet->l4_len;
-  const auto payload = static_cast<std::uint32_t>(packet->pkt_len - packet->l2_len - packet->l3_len - header);
-  const std::uint8_t flags = l4[13];
-  const std::uint32_t numbers = payload + ((flags & tcp::flag::syn) != 0 ? 1U : 0U);
-  // The timestamps stand first, behind two no-operations, or behind the segment size of a SYN.
-  const std::uint32_t timestamp = word(l4 + ((flags & tcp::flag::syn) != 0 ? 28 : 24));
-  const tcp::Endpoints endpoints{.remote = tcp::mapped(packet::load<packet::Ipv4Address>(l3 + 16)),
-                                 .local = tcp::mapped(packet::load<packet::Ipv4Address>(l3 + 12)),
-                                 .remote_port = packet::load_be16(l4 + 2),
-                                 .local_port = packet::load_be16(l4)};
-  sent_.push_back({peer_.number_of(endpoints), tcp::Sequence{word(l4 + 4)} + numbers, timestamp, payload, flags});
+  const SentSegment segment = read_segment(packet);
+  sent_.push_back(segment.heard_by(peer_.number_of(segment.endpoints)));
   rte_pktmbuf_free(packet);
 }
 

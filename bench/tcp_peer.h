@@ -111,6 +111,10 @@ class TcpPeer {
     return {number_of(endpoints), segment.sequence + payload + flags, segment.options.timestamp, payload,
             segment.flags};
   }
+  // Has it heard this before? The stack has repeated it.
+  [[nodiscard]] bool knows(const Heard& segment) const {
+    return !packet::after(segment.end, packet::Sequence{sides_[segment.n].next});
+  }
   void heard(const Heard& segment) {
     if (segment.n < count()) {
       sides_[segment.n].next = segment.end.value;

@@ -95,8 +95,8 @@ void Proxy::Machine::on_answer(ExchangeIndex x, const ResponseHead& head) {
 void Proxy::Machine::pass_answer_body(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
   bool moved = false;
-  const Passed passed =
-      pass_body(exchange.server, exchange.client, exchange.response_body, moved, exchange.record.octets_out);
+  const Passed passed = pass_body(exchange.server, exchange.client, exchange.response_body, moved,
+                                  exchange.record.octets_out, closes_client(exchange) ? Then::fin : Then::more);
   exchange.moved = exchange.moved || moved;
   if (passed == Passed::complete) {
     return finish(x);
@@ -144,7 +144,7 @@ bool Proxy::Machine::finish_direction(LinkIndex from, LinkIndex to) {
 // The answer has been sent, or waits in the client's queue.
 void Proxy::Machine::finish(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
-  const bool close = exchange.close_client || !exchange.body_taken;
+  const bool close = closes_client(exchange);
   let_go_of_server(x, !exchange.close_server && exchange.body_taken && exchange.stage == Stage::answering);
   const LinkIndex client = exchange.client;
   end_exchange(x);

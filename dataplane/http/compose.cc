@@ -306,7 +306,7 @@ std::uint64_t Proxy::Machine::send_answer_head(ExchangeIndex x, const ResponseHe
     abort(exchange.client);
     return 0;
   }
-  send(exchange.client, composition.take());
+  final ? hold(exchange.client, composition.take()) : send(exchange.client, composition.take());
   return writer.written();
 }
 

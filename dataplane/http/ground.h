@@ -28,6 +28,16 @@ class Ground {
   // Takes over the references of as many slices, from the front, as it returns.
   [[nodiscard]] virtual std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices,
                                          tcp::Time now) = 0;
+  // The same of the last that is said on a connection: when all are taken, shutdown() follows. TCP that has both at
+  // once says the end together with what comes before it.
+  [[nodiscard]] virtual std::size_t send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices,
+                                              tcp::Time now) {
+    const std::size_t taken = send(connection, slices, now);
+    if (taken == slices.size()) {
+      shutdown(connection, now);
+    }
+    return taken;
+  }
   virtual void consume(tcp::ConnectionId connection, std::uint32_t octets, tcp::Time now) = 0;
   virtual void shutdown(tcp::ConnectionId connection, tcp::Time now) = 0;
   virtual void close(tcp::ConnectionId connection, tcp::Time now) = 0;

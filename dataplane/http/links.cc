@@ -57,16 +57,25 @@ void Proxy::Machine::set_deadline(LinkIndex index, tcp::Time when) {
   wheel_.schedule(index, when);
 }
 
-void Proxy::Machine::send(LinkIndex index, std::span<const tcp::Slice> slices) {
+void Proxy::Machine::send(LinkIndex index, std::span<const tcp::Slice> slices, Then then) {
   Link& link = at(index);
   std::size_t taken = 0;
   if (!link.over && !link.shut && link.unsent.empty()) {
-    taken = ground_.send(link.id, slices, now_);
+    const bool last = then == Then::fin;
+    taken = last ? ground_.send_last(link.id, slices, now_) : ground_.send(link.id, slices, now_);
     if (taken < slices.size()) {
       note_blocked(index);
+    } else {
+      link.shut = last;
+      return;
     }
   }
-  for (const tcp::Slice& slice : slices.subspan(taken)) {
+  hold(index, slices.subspan(taken));
+}
+
+void Proxy::Machine::hold(LinkIndex index, std::span<const tcp::Slice> slices) {
+  Link& link = at(index);
+  for (const tcp::Slice& slice : slices) {
     if (link.over || link.shut || !link.unsent.push(ground_.memory(), slice)) {
       ground_.memory().release(slice);
       link.broken = true;  // octets are missing: nothing after them may be sent
@@ -105,13 +114,23 @@ void Proxy::Machine::feed_starved() {
 bool Proxy::Machine::flush(LinkIndex index) {
   Link& link = at(index);
   const std::uint32_t before = link.unsent.octets();
+  tcp::Memory& memory = ground_.memory();
+  std::array<tcp::Slice, slices_at_once> batch;
   while (!link.unsent.empty() && !link.over && !link.blocked) {
-    const std::array<tcp::Slice, 1> slice{link.unsent.front(ground_.memory())};
-    ground_.memory().retain(slice[0]);
-    if (ground_.send(link.id, slice, now_) == 1) {
-      ground_.memory().release(link.unsent.pop(ground_.memory()));
-    } else {
-      ground_.memory().release(slice[0]);
+    std::size_t count = 0;
+    link.unsent.visit(memory, [&](const tcp::Slice& slice) {
+      memory.retain(slice);
+      batch[count++] = slice;
+      return count < batch.size();
+    });
+    const std::size_t taken = ground_.send(link.id, std::span(batch).first(count), now_);
+    for (std::size_t place = 0; place < taken; ++place) {
+      memory.release(link.unsent.pop(memory));
+    }
+    for (const tcp::Slice& slice : std::span(batch).first(count).subspan(taken)) {
+      memory.release(slice);
+    }
+    if (taken < count) {
       note_blocked(index);
     }
   }
@@ -143,7 +162,7 @@ void Proxy::Machine::close_gently(LinkIndex index) {
     return;
   }
   link.lingering = true;
-  set_deadline(index, now_ + settings_of(link.listener).request_timeout);
+  set_deadline(index, now_ + (link.shut ? linger : settings_of(link.listener).request_timeout));
   wake(index);
 }
 
@@ -220,7 +239,7 @@ std::optional<std::size_t> Proxy::Machine::head_end(Link& link) {
 }
 
 Proxy::Machine::Passed Proxy::Machine::pass_body(LinkIndex from_index, LinkIndex to_index, BodyReader& reader,
-                                                 bool& moved, std::uint64_t& octets) {
+                                                 bool& moved, std::uint64_t& octets, Then then) {
   Link& from = at(from_index);
   Link& to = at(to_index);
   tcp::Memory& memory = ground_.memory();
@@ -231,7 +250,7 @@ Proxy::Machine::Passed Proxy::Machine::pass_body(LinkIndex from_index, LinkIndex
   std::uint32_t taken = 0;  // of `from`
   bool refused = false;
   const auto hand_over = [&] {
-    send(to_index, std::span(batch).first(count));
+    send(to_index, std::span(batch).first(count), reader.complete() && !refused ? then : Then::more);
     count = 0;
     if (taken != 0 && !from.over) {
       ground_.consume(from.id, taken, now_);
@@ -239,7 +258,14 @@ Proxy::Machine::Passed Proxy::Machine::pass_body(LinkIndex from_index, LinkIndex
     moved = moved || taken != 0;
     taken = 0;
   };
-  while (!from.received.empty() && !reader.complete() && !refused && flush(to_index) && !to.blocked && !to.over) {
+  // What is held goes in front of it.
+  if (!to.blocked && !to.over && to.unsent.slices() < batch.size()) {
+    while (!to.unsent.empty()) {
+      batch[count++] = to.unsent.pop(memory);
+    }
+  }
+  while (!from.received.empty() && !reader.complete() && !refused && (count != 0 || flush(to_index)) && !to.blocked &&
+         !to.over) {
     while (count < most && !from.received.empty() && !reader.complete()) {
       const tcp::Slice slice = from.received.front(memory);
       const BodyReader::Step step = reader.next({ground_.data_of(slice), slice.length});
@@ -260,6 +286,9 @@ Proxy::Machine::Passed Proxy::Machine::pass_body(LinkIndex from_index, LinkIndex
       }
       from.received.trim(memory, length);
     }
+    hand_over();
+  }
+  if (count != 0) {
     hand_over();
   }
   if (refused) {

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -35,7 +36,8 @@ namespace steelyard::http {
 
 class Proxy::Machine {
  public:
-  Machine(const ProxySetup& setup, Ground& ground, tcp::Time now);
+  Machine(const ProxySetup& setup, Ground& ground, tcp::Time now, std::pmr::memory_resource* resource);
+  [[nodiscard]] static std::size_t memory_needed(const ProxySetup& setup);
 
   // proxy.cc
   void set_snapshot(const service::Snapshot* snapshot);
@@ -51,7 +53,7 @@ class Proxy::Machine {
   void commit_addresses() { addresses_.commit(addresses_.all().size()); }
 
   struct Links {
-    std::vector<Link> all;
+    std::pmr::vector<Link> all;
     [[nodiscard]] tcp::TimerLinks& links(std::uint32_t index) { return all[index].timer; }
   };
 
@@ -71,8 +73,13 @@ class Proxy::Machine {
   [[nodiscard]] LinkIndex make_link(tcp::ConnectionId connection, Side side);
   void free_link(LinkIndex index);
   void set_deadline(LinkIndex index, tcp::Time when);
-  // Takes over the slices' references; they go out in their order, now or when there is room.
-  void send(LinkIndex index, std::span<const tcp::Slice> slices);
+  // Takes over the slices' references; they go out in their order, now or when there is room. `fin`: nothing comes
+  // after them, and TCP is told so with them if it takes all of them now.
+  enum class Then : std::uint8_t { more, fin };
+  void send(LinkIndex index, std::span<const tcp::Slice> slices, Then then = Then::more);
+  // The same, but they wait for what will be passed on in this turn: so a head and the beginning of its body share a
+  // segment. pass_body() and flush() send them.
+  void hold(LinkIndex index, std::span<const tcp::Slice> slices);
   // TCP has not taken all.
   void note_blocked(LinkIndex index);
   void feed_starved();
@@ -91,7 +98,9 @@ class Proxy::Machine {
   [[nodiscard]] std::optional<std::size_t> head_end(Link& link);
   // Passes on what belongs to the body. `octets` grows by what has been.
   enum class Passed : std::uint8_t { waits, complete, refused };
-  [[nodiscard]] Passed pass_body(LinkIndex from, LinkIndex to, BodyReader& reader, bool& moved, std::uint64_t& octets);
+  // `then`: what follows the body's end.
+  [[nodiscard]] Passed pass_body(LinkIndex from, LinkIndex to, BodyReader& reader, bool& moved, std::uint64_t& octets,
+                                 Then then = Then::more);
 
   // requests.cc
   void serve_client(LinkIndex index);
@@ -157,6 +166,10 @@ class Proxy::Machine {
   void on_answer(ExchangeIndex x, const ResponseHead& head);
   void pass_answer_body(ExchangeIndex x);
   void continue_tunnel(ExchangeIndex x);
+  // After the answer.
+  [[nodiscard]] static bool closes_client(const Exchange& exchange) {
+    return exchange.close_client || !exchange.body_taken;
+  }
   [[nodiscard]] bool finish_direction(LinkIndex from, LinkIndex to);
   void finish(ExchangeIndex x);
   // The exchange cannot go on: an answer of ours if none has begun, else the end of the client's connection.
@@ -246,13 +259,13 @@ class Proxy::Machine {
   tcp::Time now_;
   std::uint64_t wall_us_ = 0;
   Links links_;
-  std::vector<LinkIndex> by_connection_;             // by the index of a TCP connection
+  std::pmr::vector<LinkIndex> by_connection_;        // by the index of a TCP connection
   service::StableArray<ClientAddresses> addresses_;  // by LinkIndex: of those that are `proxied`
   LinkIndex free_links_ = nobody;
   LinkIndex first_ready_ = nobody;
   LinkIndex last_ready_ = nobody;
   tcp::TimerWheel<Links> wheel_;
-  std::vector<Exchange> exchanges_;
+  std::pmr::vector<Exchange> exchanges_;
   ExchangeIndex free_exchanges_ = nobody;
   service::StableArray<LinkIndex> idle_;  // by BackendId: the connection that has been idle for the shortest time, + 1
   service::StableArray<Queue> queues_;    // by ListenerId

@@ -31,10 +31,7 @@ bool is_always_hop_by_hop(std::string_view name) {
 
 }  // namespace
 
-bool same_name(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) {
-    return false;
-  }
+bool same_letters(std::string_view a, std::string_view b) {
   // Most names come as RFCs write them.
   return a == b || std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }

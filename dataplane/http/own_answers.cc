@@ -154,7 +154,7 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
     abort(client);  // not even for a few words is there room
     return 0;
   }
-  send(client, composition.take());
+  send(client, composition.take(), own.close ? Then::fin : Then::more);
   return writer.written();
 }
 

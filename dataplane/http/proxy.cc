@@ -15,15 +15,23 @@ constexpr std::size_t swept_a_turn = 512;
 // TCP may give an index to a new connection before the old one's end has been looked at.
 constexpr std::size_t spare_links = 4'096;
 
+std::size_t links_of(const ProxySetup& setup) {
+  return setup.connections + std::min(setup.connections, spare_links);
+}
+
 }  // namespace
 
-Proxy::Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now)
-    : machine_(std::make_unique<Machine>(setup, ground, now)) {}
+Proxy::Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now, std::pmr::memory_resource* resource)
+    : machine_(std::make_unique<Machine>(setup, ground, now, resource)) {}
 Proxy::~Proxy() = default;
 
 void Proxy::commit_addresses() {
   machine_->commit_addresses();
 }
+std::size_t Proxy::memory_needed(const ProxySetup& setup) {
+  return Machine::memory_needed(setup);
+}
+
 void Proxy::set_snapshot(const service::Snapshot* snapshot) {
   machine_->set_snapshot(snapshot);
 }
@@ -49,20 +57,20 @@ const ProxyCounters& Proxy::counters() const {
   return machine_->counters();
 }
 
-Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
+Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now, std::pmr::memory_resource* resource)
     : ground_(ground),
       cookies_(setup.cookie_key),
       now_(now),
-      by_connection_(setup.connections, nobody),
-      addresses_(setup.connections + std::min(setup.connections, spare_links)),
+      links_{std::pmr::vector<Link>(links_of(setup), resource)},
+      by_connection_(setup.connections, nobody, resource),
+      addresses_(links_of(setup)),
       wheel_(links_, now),
-      exchanges_(setup.exchanges),
+      exchanges_(setup.exchanges, resource),
       idle_(service::max_backends),
       queues_(service::max_listeners + 1),
       most_idle_(std::max<std::size_t>(setup.connections / 4, 1)),
       compressors_(std::min(setup.compressors, most_compressors)),
       compressions_(std::min(setup.compressors, most_compressors)) {
-  links_.all.resize(addresses_.all().size());
   for (std::size_t index = links_.all.size(); index-- > 0;) {
     links_.all[index].next = free_links_;
     free_links_ = static_cast<LinkIndex>(index);
@@ -76,6 +84,12 @@ Proxy::Machine::Machine(const ProxySetup& setup, Ground& ground, tcp::Time now)
   starved_.reserve(links_.all.size());
   unwanted_.reserve(setup.connections);
   queued_targets_.reserve(service::max_listeners);
+}
+
+std::size_t Proxy::Machine::memory_needed(const ProxySetup& setup) {
+  return links_of(setup) * (sizeof(Link) + sizeof(decltype(starved_)::value_type)) +
+         setup.connections * (sizeof(LinkIndex) + sizeof(decltype(unwanted_)::value_type)) +
+         setup.exchanges * sizeof(Exchange);
 }
 
 void Proxy::Machine::set_snapshot(const service::Snapshot* snapshot) {

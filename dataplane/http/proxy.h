@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 
 #include "dataplane/http/cookie.h"
 #include "dataplane/http/ground.h"
@@ -43,11 +44,15 @@ struct ProxyCounters {
 
 class Proxy {
  public:
-  // `ground` outlives the proxy and may be asked for nothing before the first turn.
-  Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now);
+  // `ground` and `resource`, which gives the memory of all tables, outlive the proxy; `ground` may be asked for nothing
+  // before the first turn.
+  Proxy(const ProxySetup& setup, Ground& ground, tcp::Time now,
+        std::pmr::memory_resource* resource = std::pmr::get_default_resource());
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
+  // Bytes of its tables, about.
+  [[nodiscard]] static std::size_t memory_needed(const ProxySetup& setup);
 
   // Makes room for what PROXY headers tell. Before the first configuration that takes them is set; a few milliseconds
   // for a million connections the first time, so any one thread that is not the worker may do it.

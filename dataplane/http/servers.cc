@@ -191,10 +191,13 @@ void Proxy::Machine::send_request(ExchangeIndex x) {
     if (skip != slice.length) {
       const tcp::Slice rest = slice.from(skip);
       ground_.memory().retain(rest);
-      send(exchange.server, std::span(&rest, 1));
+      hold(exchange.server, std::span(&rest, 1));
     }
     return true;
   });
+  if (exchange.body_taken) {
+    static_cast<void>(flush(exchange.server));
+  }
   if (pass_request_body(x)) {
     continue_answer(x);  // it may have spoken, or ended, already
   }

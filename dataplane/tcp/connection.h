@@ -114,7 +114,8 @@ class Connection {
   // Queues slices and takes over the references of those that it has taken: the returned number of them, from the
   // front. It takes whole slices, as long as the buffer is not full; none when the sending side is closed or memory is
   // short.
-  [[nodiscard]] std::size_t send(const Context& context, std::span<const Slice> slices);
+  // `last`: when it takes all of them, shutdown() follows, and the FIN goes out with the last of them.
+  [[nodiscard]] std::size_t send(const Context& context, std::span<const Slice> slices, bool last = false);
   // The application has done with `octets` of what was delivered: the window opens by them.
   void consume(const Context& context, std::uint32_t octets);
   // No more will be sent (FIN); what comes in is still delivered.

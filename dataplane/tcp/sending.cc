@@ -24,7 +24,7 @@ std::uint32_t Connection::writable(const Settings& settings) const {
   return settings.send_buffer - std::min(queue_.queued(), settings.send_buffer);
 }
 
-std::size_t Connection::send(const Context& context, std::span<const Slice> slices) {
+std::size_t Connection::send(const Context& context, std::span<const Slice> slices, bool last) {
   std::size_t taken = 0;
   // What is queued holds buffers as what is unread does, and has no more than the same share of them (pressure.h). Who
   // has nothing queued may always send something: so an acknowledgment comes, and with it Event::writable.
@@ -35,7 +35,7 @@ std::size_t Connection::send(const Context& context, std::span<const Slice> slic
     ++taken;
   }
   wants_writable_ = taken < slices.size();
-  finish(context);
+  last&& taken == slices.size() ? shutdown(context) : finish(context);
   return taken;
 }
 

@@ -398,11 +398,12 @@ bool Stack::is_new(const Endpoints& endpoints) const {
   return found == Lookup::none || static_cast<Kind>(found & kind_mask) == Kind::time_wait;
 }
 
-std::size_t Stack::send(ConnectionId id, std::span<const Slice> slices, Time now) {
+std::size_t Stack::send(ConnectionId id, std::span<const Slice> slices, Time now, bool last) {
   std::size_t taken = 0;
   if (entry_of(id) != nullptr) {
-    with_connection(id.index, now,
-                    [&](Connection& connection, const Context& context) { taken = connection.send(context, slices); });
+    with_connection(id.index, now, [&](Connection& connection, const Context& context) {
+      taken = connection.send(context, slices, last);
+    });
   }
   return taken;
 }

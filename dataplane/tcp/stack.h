@@ -162,7 +162,7 @@ class Stack {
   [[nodiscard]] Time deadline(Time now) const;
 
   // The application's calls, as in connection.h; an id that names nothing is ignored.
-  [[nodiscard]] std::size_t send(ConnectionId id, std::span<const Slice> slices, Time now);
+  [[nodiscard]] std::size_t send(ConnectionId id, std::span<const Slice> slices, Time now, bool last = false);
   void consume(ConnectionId id, std::uint32_t octets, Time now);
   void shutdown(ConnectionId id, Time now);
   void close(ConnectionId id, Time now);

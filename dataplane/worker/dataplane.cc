@@ -223,6 +223,9 @@ void Dataplane::make_workers(const DataplaneSettings& settings) {
   report_.flow_table_bytes = worker_count_ * (l4::FlowTable<packet::Ipv4>::memory_needed(settings.flows_v4) +
                                               l4::FlowTable<packet::Ipv6>::memory_needed(settings.flows_v6));
   report_.connection_bytes = settings.tcp ? worker_count_ * table_bytes(*settings.tcp) : 0;
+  if (settings.http) {
+    report_.connection_bytes += worker_count_ * HttpApplication::memory_needed(proxy_setup(*settings.http));
+  }
   std::size_t backends = 1;
   for (const auto& listener : current_->listeners) {
     for (const service::Server& server : listener ? listener->servers : std::vector<service::Server>{}) {

@@ -74,6 +74,10 @@ HttpApplication::HttpApplication(const http::ProxySetup& setup, std::span<const 
 
 HttpApplication::~HttpApplication() = default;
 
+std::size_t HttpApplication::memory_needed(const http::ProxySetup& setup) {
+  return http::Proxy::memory_needed(setup) + setup.connections * sizeof(Peer);
+}
+
 void HttpApplication::attach(TcpHost& host) {
   host_ = &host;
   balancer_ = host.balancer();
@@ -84,7 +88,7 @@ void HttpApplication::attach(TcpHost& host) {
   unwanted_.reserve(most_unwanted_a_turn);
   index_of_.resize(service::max_listeners + 1, not_listening);
   id_of_.resize(service::max_listeners + 1);
-  proxy_ = std::make_unique<http::Proxy>(setup_, static_cast<http::Ground&>(*this), host.now());
+  proxy_ = std::make_unique<http::Proxy>(setup_, static_cast<http::Ground&>(*this), host.now(), &pages_);
 }
 
 void HttpApplication::detach() {
@@ -237,7 +241,17 @@ std::size_t HttpApplication::turn(tcp::Time now) {
 // --- what the proxy asks ------------------------------------------------------------------------------------------
 
 std::size_t HttpApplication::send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) {
-  const std::size_t taken = host_->stack().send(connection, slices, now);
+  return send(connection, slices, now, false);
+}
+
+std::size_t HttpApplication::send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices,
+                                       tcp::Time now) {
+  return send(connection, slices, now, true);
+}
+
+std::size_t HttpApplication::send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now,
+                                  bool last) {
+  const std::size_t taken = host_->stack().send(connection, slices, now, last);
   if (taken != 0 && peers_[connection.index].kind == Peer::Kind::server) {
     for (const tcp::Slice& slice : slices.first(taken)) {
       balancer_->count_payload(peers_[connection.index].server, l4::Side::client, slice.length);

@@ -20,6 +20,7 @@
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/settings.h"
 #include "dataplane/worker/access_ring.h"
+#include "dataplane/worker/large_pages.h"
 #include "dataplane/worker/request_tables.h"
 #include "dataplane/worker/tcp_application.h"
 #include "dataplane/worker/tcp_host.h"
@@ -32,6 +33,8 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   HttpApplication(const http::ProxySetup& setup, std::span<const std::uint16_t> mtus, AccessRing& log,
                   RequestTables& requests);
   ~HttpApplication() override;
+  // Bytes of its tables, the proxy's included, about.
+  [[nodiscard]] static std::size_t memory_needed(const http::ProxySetup& setup);
 
   // Of http::Proxy, after attach().
   void commit_addresses() { proxy_->commit_addresses(); }
@@ -66,6 +69,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
 
   // http::Ground
   std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) override;
+  std::size_t send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) override;
   void consume(tcp::ConnectionId connection, std::uint32_t octets, tcp::Time now) override;
   void shutdown(tcp::ConnectionId connection, tcp::Time now) override;
   void close(tcp::ConnectionId connection, tcp::Time now) override;
@@ -85,6 +89,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   void end_request(service::ListenerId target, service::BackendId server) override;
   void log(const http::AccessRecord& record) override;
 
+  std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now, bool last);
   [[nodiscard]] const service::Listener* wanted(service::ListenerId id) const;
   void settle(service::ListenerId id);
   std::size_t settle_some();
@@ -100,9 +105,10 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   std::vector<tcp::Settings> servers_;  // one for each MTU that some port has
   TcpHost* host_ = nullptr;
   l4::Balancer* balancer_ = nullptr;
+  LargePages pages_;
   std::unique_ptr<http::Proxy> proxy_;
   const service::Snapshot* snapshot_ = nullptr;
-  std::vector<Peer> peers_;                              // by the index of a connection
+  std::pmr::vector<Peer> peers_{&pages_};                // by the index of a connection
   std::vector<tcp::ConnectionId> unwanted_;              // accepted, to be aborted
   std::vector<tcp::ListenerIndex> index_of_;             // by service::ListenerId
   std::vector<service::ListenerId> id_of_;               // by tcp::ListenerIndex

@@ -84,6 +84,8 @@ class TcpHost final : private tcp::StackOutput {
   TcpHost(const TcpHost&) = delete;
   TcpHost& operator=(const TcpHost&) = delete;
   ~TcpHost();
+  // Beside what the stack takes.
+  [[nodiscard]] static constexpr std::size_t bytes_a_connection();
 
   // Takes over what of a configuration says where TCP ends here, and tells the application.
   void configure(const service::Snapshot& snapshot);
@@ -218,5 +220,9 @@ class TcpHost final : private tcp::StackOutput {
   std::uint64_t next_timer_ns_ = 0;
   TcpHostCounters counters_;
 };
+
+constexpr std::size_t TcpHost::bytes_a_connection() {
+  return sizeof(Port);
+}
 
 }  // namespace steelyard::worker

@@ -38,7 +38,8 @@ std::size_t buffer_bytes_in_small_pages(const TcpPlan& plan) {
 }
 
 std::size_t table_bytes(const TcpPlan& plan) {
-  return tcp::Stack::memory_needed(plan.limits) + plan.queue_nodes * sizeof(tcp::Node);
+  return tcp::Stack::memory_needed(plan.limits) + plan.queue_nodes * sizeof(tcp::Node) +
+         plan.limits.connections * TcpHost::bytes_a_connection();
 }
 
 TcpHostSetup host_setup(const TcpPlan& plan, TcpPools& pools, nic::WorkerPools& own, std::size_t worker) {

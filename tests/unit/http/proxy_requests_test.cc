@@ -31,6 +31,62 @@ TEST(ProxyRequests, ARequestGoesToAServerAndItsAnswerComesBack) {
   EXPECT_EQ(world.peer(server).consumed, world.peer(server).delivered);
 }
 
+// Each call is a segment, if not more.
+TEST(ProxyRequests, AHeadIsSentTogetherWithWhatHasComeOfItsBody) {
+  ProxyWorld world;
+  const auto client = world.client();
+  world.says(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+  const auto server = world.last_opened();
+  EXPECT_EQ(world.peer(server).sends, 1);
+  EXPECT_THAT(world.heard(server), EndsWith("\r\n\r\nhello"));
+  world.says(server, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwel");
+  EXPECT_EQ(world.peer(client).sends, 1);
+  EXPECT_THAT(world.heard(client), EndsWith("\r\n\r\nwel"));
+  world.says(server, "come");
+  EXPECT_EQ(world.heard(client), "come");
+  EXPECT_FALSE(world.peer(client).finished);
+}
+
+TEST(ProxyRequests, AHeadWhoseBodyHasNotComeIsNotKeptBack) {
+  ProxyWorld world;
+  const auto client = world.client();
+  world.says(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+  const auto server = world.last_opened();
+  EXPECT_THAT(world.heard(server), EndsWith("\r\n\r\n"));
+  world.says(client, "hello");
+  world.says(server, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+  EXPECT_THAT(world.heard(client), EndsWith("\r\n\r\n"));
+}
+
+TEST(ProxyRequests, TheEndOfAConnectionIsSaidWithTheLastOfItsAnswer) {
+  for (const std::string_view answer :
+       {std::string_view{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"},
+        std::string_view{"HTTP/1.1 204 No Content\r\n\r\n"},
+        std::string_view{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"}}) {
+    ProxyWorld world;
+    const auto client = world.client();
+    world.says(client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    world.says(world.last_opened(), answer);
+    EXPECT_EQ(world.peer(client).sends, 1) << answer;
+    EXPECT_TRUE(world.peer(client).fin_with_last) << answer;
+    world.finishes(client);
+    EXPECT_TRUE(world.peer(client).gone) << answer;
+    EXPECT_FALSE(world.peer(client).reset) << answer;
+  }
+}
+
+TEST(ProxyRequests, AClientWithoutRoomGetsTheRestAndThenTheEnd) {
+  ProxyWorld world;
+  const auto client = world.client();
+  world.set_room(client, 1);
+  world.says(client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  world.says(world.last_opened(), ProxyWorld::ok);
+  EXPECT_FALSE(world.peer(client).finished);
+  world.set_room(client, 1'000);
+  EXPECT_TRUE(world.peer(client).finished);
+  EXPECT_THAT(world.heard(client), EndsWith("\r\n\r\nhi"));
+}
+
 TEST(ProxyRequests, TheConnectionToAServerIsUsedAgainAlsoForAnotherClient) {
   ProxyWorld world;
   for (int turn = 0; turn < 3; ++turn) {
@@ -334,7 +390,7 @@ TEST(ProxyRequests, WhoPipelinesAndDoesNotReadGetsNoMoreRequestsServed) {
   world.says(client, std::string(ProxyWorld::get) + std::string(ProxyWorld::get));
   world.says(world.last_opened(), ProxyWorld::ok);
   EXPECT_THAT(world.heard(world.last_opened()), StartsWith("GET "));
-  EXPECT_EQ(world.proxy().counters().exchanges.get(), 1U);  // the first one's body waits
+  EXPECT_EQ(world.proxy().counters().requests.get(), 1U);
   world.advance(std::chrono::seconds{61});
   EXPECT_TRUE(world.peer(client).reset);
 }

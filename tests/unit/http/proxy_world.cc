@@ -165,6 +165,7 @@ void ProxyWorld::accepts(std::size_t number) {
 }
 
 std::string ProxyWorld::heard(std::size_t number) {
+  peers_[number].sends = 0;
   return std::exchange(peers_[number].sent, {});
 }
 
@@ -275,6 +276,15 @@ std::size_t ProxyWorld::send(tcp::ConnectionId connection, std::span<const tcp::
     peer->sent.append(reinterpret_cast<const char*>(data_of(slice)), slice.length);
     release(slice.buffer);
     ++taken;
+  }
+  peer->sends += taken != 0 ? 1 : 0;
+  return taken;
+}
+
+std::size_t ProxyWorld::send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now) {
+  const std::size_t taken = Ground::send_last(connection, slices, now);
+  if (Peer* peer = find(connection)) {
+    peer->fin_with_last = peer->finished;
   }
   return taken;
 }

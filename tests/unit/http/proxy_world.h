@@ -24,11 +24,13 @@ struct Peer {
   service::Address server;  // of those that the proxy has opened
   std::uint16_t port = 0;
   std::string sent;              // by the proxy, since it was last heard()
+  int sends = 0;                 // in so many calls
   std::size_t room = 1'000'000;  // octets that the proxy may still send
   bool blocked = false;
-  bool finished = false;  // the proxy has sent its FIN
-  bool reset = false;     // or a reset
-  bool gone = false;      // no connection any more
+  bool finished = false;       // the proxy has sent its FIN
+  bool fin_with_last = false;  // together with what it has said last
+  bool reset = false;          // or a reset
+  bool gone = false;           // no connection any more
   std::size_t delivered = 0;
   std::size_t consumed = 0;
 };
@@ -105,6 +107,8 @@ class ProxyWorld final : private Ground {
 
   [[nodiscard]] std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices,
                                  tcp::Time now) override;
+  [[nodiscard]] std::size_t send_last(tcp::ConnectionId connection, std::span<const tcp::Slice> slices,
+                                      tcp::Time now) override;
   void consume(tcp::ConnectionId connection, std::uint32_t octets, tcp::Time now) override;
   void shutdown(tcp::ConnectionId connection, tcp::Time now) override;
   void close(tcp::ConnectionId connection, tcp::Time now) override;

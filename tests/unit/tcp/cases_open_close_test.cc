@@ -219,6 +219,15 @@ TEST_P(OpenCloseCases, a_reset_in_last_ack_is_no_error_when_all_data_are_acknowl
   }
 }
 
+TEST_P(OpenCloseCases, what_is_said_last_carries_the_fin) {
+  handshake();
+  app_send(1'500, true);
+  out(A, seq(1), len(1'000));
+  out(FA, seq(1'001), len(500));
+  in(A, seq(1), ack(1'502));
+  EXPECT_EQ(state(), State::fin_wait_2);
+}
+
 TEST_P(OpenCloseCases, our_half_close_still_receives) {
   handshake();
   app_shutdown();

@@ -232,9 +232,9 @@ class Script : public testing::TestWithParam<World>, public StackOutput {
   }
 
   // --- the application -------------------------------------------------------------------------------------------
-  void app_send(std::size_t octets) {
+  void app_send(std::size_t octets, bool last = false) {
     const Slice slice = buffers_.slice(stream(written_ + 1, octets));
-    if (stack_->send(id_, std::span{&slice, 1}, now_) == 0) {
+    if (stack_->send(id_, std::span{&slice, 1}, now_, last) == 0) {
       memory_.release(slice);
       FAIL() << "not taken";
     }
