@@ -99,7 +99,7 @@ HttpPathStand::HttpPathStand(Machine& machine, std::size_t clients, std::string_
   published_.store(&snapshot_, std::memory_order_release);
   const std::size_t before = resident();
   const std::array<std::uint16_t, 1> mtus{1'500};
-  application_ = std::make_unique<worker::HttpApplication>(proxy_setup(http_plan(clients)), mtus, log_);
+  application_ = std::make_unique<worker::HttpApplication>(proxy_setup(http_plan(clients)), mtus, log_, requests_);
   table_bytes_ =
       worker::table_bytes(plan_) + worker::HttpApplication::memory_needed(worker::proxy_setup(http_plan(clients)));
   plan_.applications = {application_.get()};

@@ -120,6 +120,7 @@ class HttpPathStand {
   worker::TcpPools tcp_pools_;
   nic::MbufPool headers_;
   worker::AccessRing log_{1U << 22U};
+  worker::RequestTables requests_;
   std::unique_ptr<worker::HttpApplication> application_;
   std::size_t flow_bytes_;
   std::unique_ptr<std::byte, FreeMemory> flow_memory_;
