@@ -51,7 +51,7 @@ class HttpGzip(HttpCase):
         counted = steelyard.stats()["workers"][0]["http"]
         self.assertEqual(counted["gzip_answers"], 4)
         self.assertEqual(counted["gzip_bytes_in"], 4 * len(PAGE))
-        self.assertEqual(counted["gzip_bytes_out"], 4 * len(raw))
+        self.assertLess(counted["gzip_bytes_out"], 4 * len(PAGE) / 5)
 
     def test_images_parts_and_short_answers_stay_as_they_are(self):
         self.nginx_with(picture_gif=pattern(200_000), page_html=PAGE, short_html=PAGE[:1000])

@@ -1,6 +1,7 @@
 // HTTP listeners on workers, from wire to wire, as far as TCP goes: whose packets they are, who may come in, and what a
 // configuration changes. What is said over the connections is the proxy's (tests/unit/http).
 #include <algorithm>
+#include <vector>
 
 #include "dataplane/packet/build.h"
 #include "tests/unit/worker/stand.h"
@@ -214,6 +215,23 @@ TYPED_TEST(HttpListeners, WithoutARouteThereIsNoConnection) {
   const service::Server server{model_address(Scene<TypeParam>::server), test::server_port, 100, {50}};
   const tcp::ConnectionId id = this->stand_.http().ground().connect(server, tcp::Time{10s});
   EXPECT_EQ(this->stand_.http().ground().endpoints_of(id), nullptr);
+}
+
+TYPED_TEST(HttpListeners, TheProxyLearnsHowManyBuffersAreFree) {
+  http::Ground& ground = this->stand_.http().ground();
+  EXPECT_EQ(ground.slack().free_eighths, 8);
+  EXPECT_TRUE(ground.slack().keeps_up);
+  std::vector<tcp::Slice> held;
+  while (ground.slack().free_eighths >= 4) {
+    const auto room = ground.allocate();
+    ASSERT_TRUE(room);
+    held.push_back(room->slice);
+  }
+  EXPECT_EQ(held.size(), 128U) << "of 255";
+  for (const tcp::Slice& slice : held) {
+    ground.memory().release(slice);
+  }
+  EXPECT_EQ(ground.slack().free_eighths, 8);
 }
 
 TYPED_TEST(HttpListeners, AnAccessListKeepsClientsOutByName) {
