@@ -89,7 +89,7 @@ class HttpPathStand {
   [[nodiscard]] neighbor::MacAddress port_mac() const;
   [[nodiscard]] tcp::Endpoints server_endpoints(std::uint32_t n) const;
   [[nodiscard]] static bool is_of_server(const tcp::Endpoints& endpoints) {
-    return endpoints.remote_port == server_port;
+    return number_of(tcp::ipv4_of(endpoints.local)) == host::local;
   }
   [[nodiscard]] static std::uint32_t server_number(const tcp::Endpoints& endpoints);
   [[nodiscard]] std::uint32_t now_ms() const;
