@@ -65,8 +65,6 @@ class MbufPool {
   [[nodiscard]] std::uint32_t capacity() const { return pool_->size; }
   // Buffers in the pool and in all lcores' caches; exact only while nobody uses the pool.
   [[nodiscard]] std::uint32_t available() const { return rte_mempool_avail_count(pool_.get()); }
-  // Without those in caches, so that it costs next to nothing. Any thread.
-  [[nodiscard]] std::uint32_t available_at_least() const { return rte_mempool_ops_get_count(pool_.get()); }
   // Hugepage or heap bytes that a buffer takes.
   [[nodiscard]] std::size_t buffer_bytes() const;
 

@@ -312,7 +312,7 @@ std::optional<http::Ground::Room> HttpApplication::allocate() {
 http::Ground::Slack HttpApplication::slack() const {
   const nic::MbufPool& pool = host_->payload();
   return {.keeps_up = host_->stack().keeps_up(),
-          .free_eighths = static_cast<std::uint8_t>(std::uint64_t{pool.available_at_least()} * 8 / pool.capacity())};
+          .free_eighths = static_cast<std::uint8_t>(std::uint64_t{pool.available()} * 8 / pool.capacity())};
 }
 
 const std::uint8_t* HttpApplication::data_of(const tcp::Slice& slice) const {
