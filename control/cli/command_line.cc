@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::int64_t most_listed_flows = 100'000;
+constexpr std::int64_t most_listed = 100'000;
 constexpr std::int64_t longest_drain = 3'600;
 constexpr std::int64_t longest_interval = 3'600;
 constexpr std::int64_t most_pictures = 1'000'000'000;
@@ -227,33 +227,46 @@ class CommandLine {
         ->check(whole_number(0, longest_drain));
   }
 
-  CLI::App& add_flow_action(CLI::App& parent, const std::string& name, const std::string& help) {
-    CLI::App& action =
-        add_command(parent, name, help,
-                    "  sudo steelyard flows " + name + " --client 198.51.100.7\n" + "  sudo steelyard flows " + name +
-                        " --server 10.0.0.2:8080 --listener web:tcp:80");
-    action.add_option("--client", values_.client, "Only flows of this client")
+  // What `flows` and `conns` walk over.
+  struct Walked {
+    std::string command;
+    std::string what;
+    std::string listener;  // of the examples
+  };
+  CLI::App& add_walk(CLI::App& parent, const Walked& walked, const std::string& name, const std::string& help) {
+    const std::string command = "  sudo steelyard " + walked.command + ' ' + name;
+    CLI::App& action = add_command(
+        parent, name, help,
+        command + " --client 198.51.100.7\n" + command + " --server 10.0.0.2:8080 --listener " + walked.listener);
+    action.add_option("--client", values_.client, "Only " + walked.what + " of this client")
         ->type_name("ADDRESS")
         ->check(address().description(""));
-    action.add_option("--server", values_.server, "Only flows to this server")->type_name("ADDRESS[:PORT]");
-    action.add_option("--listener", values_.listener, "Only flows of this listener")
-        ->type_name("LOAD_BALANCER:PROTOCOL:PORT");
+    action.add_option("--server", values_.server, "Only " + walked.what + " to this server")
+        ->type_name("ADDRESS[:PORT]");
+    action.add_option("--listener", values_.listener, "Only " + walked.what + " of this listener")
+        ->type_name("LOAD_BALANCER[:PROTOCOL]:PORT");
     add_client_options(action);
     return action;
   }
-
-  void add_flow_commands() {
-    CLI::App& flows = add_command(app_, "flows", "List, count or clear layer-4 flows",
-                                  "  sudo steelyard flows list --client 198.51.100.7\n"
-                                  "  sudo steelyard flows count --listener web:tcp:80");
-    flows.require_subcommand(1);
-    add_flow_action(flows, "list", "Show flows")
+  void add_walks(const Walked& walked, const std::string& help, const std::string& clear) {
+    CLI::App& parent = add_command(app_, walked.command, help,
+                                   "  sudo steelyard " + walked.command + " list --client 198.51.100.7\n" +
+                                       "  sudo steelyard " + walked.command + " count --listener " + walked.listener);
+    parent.require_subcommand(1);
+    add_walk(parent, walked, "list", "Show " + walked.what)
         .add_option("--limit", values_.number,
-                    "At most this many, up to " + std::to_string(most_listed_flows) + " (default 100)")
+                    "At most this many, up to " + std::to_string(most_listed) + " (default 100)")
         ->type_name("N")
-        ->check(whole_number(1, most_listed_flows));
-    add_flow_action(flows, "count", "Count flows");
-    add_flow_action(flows, "clear", "End flows; both sides of a TCP connection get a reset");
+        ->check(whole_number(1, most_listed));
+    add_walk(parent, walked, "count", "Count " + walked.what);
+    add_walk(parent, walked, "clear", clear);
+  }
+  void add_flow_commands() {
+    add_walks({"flows", "flows", "web:tcp:80"}, "List, count or clear layer-4 flows",
+              "End flows; both sides of a TCP connection get a reset");
+    add_walks({"conns", "connections", "shop:http:80"},
+              "List, count or clear TCP connections that end here, of clients and to servers",
+              "End connections by a reset, and what is under way on them");
   }
 
   // Whose packets, and for how long.
@@ -367,7 +380,7 @@ class CommandLine {
     if (name == "capture") {
       return CaptureCommand{std::move(request), values_.run.socket_path, values_.file};
     }
-    if (name == "flows" && request["action"] == "list") {
+    if ((name == "flows" || name == "conns") && request["action"] == "list") {
       request["limit"] = values_.number.value_or(100);
     } else if (values_.number) {
       request["value"] = *values_.number;

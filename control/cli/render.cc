@@ -122,6 +122,9 @@ std::string render(const json::object& request, const json::value& result) {
   if (command == "flows") {
     return render_flows(object);
   }
+  if (command == "conns") {
+    return render_connections(object);
+  }
   if (command == "server") {
     return render_server(request, object);
   }

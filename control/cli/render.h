@@ -14,6 +14,7 @@ namespace steelyard::control::cli {
 // With `rates` (rates_between) each counter's growth in a second stands beside it.
 [[nodiscard]] std::string render_stats(const boost::json::object& stats, const boost::json::object& rates = {});
 [[nodiscard]] std::string render_flows(const boost::json::object& result);
+[[nodiscard]] std::string render_connections(const boost::json::object& result);
 
 // A line of a trace: a packet, or how many are lost. "worker 1*": another worker has handed it over.
 [[nodiscard]] std::string render_trace_line(const boost::json::object& line);

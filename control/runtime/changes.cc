@@ -251,7 +251,7 @@ void Runtime::keep_new_bandwidths(const Plan& old) {
     return listener && listener->bandwidth != 0 && (before == nullptr || before->bandwidth == 0);
   });
   if (any) {
-    flow_jobs_->start(worker::FlowCommand::Action::keep_bandwidth, {}, 0, [](const FlowJobs::Results&) {});
+    flow_jobs_->start(worker::FlowCommand::Action::keep_bandwidth, {}, 0, [](const FlowJobs::Flows&) {});
   }
 }
 
@@ -372,7 +372,7 @@ void Runtime::start_resets() {
   filter.include_lingering = false;
   filter.backends = std::exchange(to_reset_, {});
   std::ranges::sort(*filter.backends);
-  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Results& results) {
+  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Flows& results) {
     resetting_ = false;
     spdlog::info("connections reset count={}", FlowJobs::matches(results));
   });
@@ -392,7 +392,7 @@ void Runtime::end_shut_out() {
       filter.shut_out->push_back({listener, access});
     }
   }
-  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Results& results) {
+  flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Flows& results) {
     ending_shut_out_ = false;
     spdlog::info("connections of clients that access lists let in no more ended count={}", FlowJobs::matches(results));
   });

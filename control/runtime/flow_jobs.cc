@@ -2,26 +2,6 @@
 
 namespace steelyard::control {
 
-std::uint64_t FlowJobs::matches(const Results& results) {
-  std::uint64_t total = 0;
-  for (const auto& command : results) {
-    total += command->matches();
-  }
-  return total;
-}
-
-void FlowJobs::start(worker::FlowCommand::Action action, const l4::FlowFilter& filter, std::size_t most_records,
-                     Done done) {
-  Job job;
-  job.done = std::move(done);
-  for (std::size_t worker = 0; worker < dataplane_.workers(); ++worker) {
-    job.commands.push_back(std::make_unique<worker::FlowCommand>(action, filter, most_records));
-    job.posted.push_back(false);
-  }
-  waiting_.push_back(std::move(job));
-  advance();
-}
-
 void FlowJobs::advance() {
   while (!waiting_.empty() && jobs_.size() < most_at_once) {
     jobs_.splice(jobs_.end(), waiting_, waiting_.begin());
@@ -40,9 +20,7 @@ void FlowJobs::advance() {
     }
     const Job finished = std::move(*job);
     job = jobs_.erase(job);
-    if (finished.done) {
-      finished.done(finished.commands);
-    }
+    finished.done();
   }
   if (!idle()) {
     arm();

@@ -1,5 +1,7 @@
 #include "control/runtime/request_fields.h"
 
+#include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace steelyard::control {
@@ -26,6 +28,38 @@ std::optional<std::int64_t> number_of(const json::object& request, std::string_v
   boost::system::error_code error;
   const auto number = value->to_number<std::int64_t>(error);
   return error ? std::nullopt : std::optional(number);
+}
+
+std::optional<Endpoint> parse_endpoint(std::string_view text) {
+  std::string_view host = text;
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto close = text.find(']');
+    if (close == std::string_view::npos) {
+      return std::nullopt;
+    }
+    host = text.substr(1, close - 1);
+    port = text.substr(close + 1);
+  } else if (std::ranges::count(text, ':') == 1) {
+    host = text.substr(0, text.find(':'));
+    port = text.substr(text.find(':'));
+  }
+  const auto address = service::Address::parse(host);
+  if (!address) {
+    return std::nullopt;
+  }
+  Endpoint endpoint{*address, 0};
+  if (!port.empty()) {
+    const auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), endpoint.port);
+    if (port[0] != ':' || error != std::errc{} || end != port.data() + port.size()) {
+      return std::nullopt;
+    }
+  }
+  return endpoint;
+}
+
+std::string endpoint_text(const service::Address& address, std::uint16_t port) {
+  return (address.is_v4() ? address.to_string() : '[' + address.to_string() + ']') + ':' + std::to_string(port);
 }
 
 tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text) {

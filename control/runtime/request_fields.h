@@ -20,6 +20,14 @@ namespace steelyard::control {
 [[nodiscard]] std::string text_of(const boost::json::object& request, std::string_view key);
 [[nodiscard]] std::optional<std::int64_t> number_of(const boost::json::object& request, std::string_view key);
 
+// "10.0.0.1:80", "[2001:db8::1]:80"; a bare address has port 0.
+struct Endpoint {
+  service::Address address;
+  std::uint16_t port = 0;
+};
+[[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text);
+[[nodiscard]] std::string endpoint_text(const service::Address& address, std::uint16_t port);
+
 // The listener that LOAD_BALANCER:PROTOCOL:PORT names; LOAD_BALANCER:PORT will do where one protocol has the port. Or a
 // sentence for the administrator.
 [[nodiscard]] tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text);

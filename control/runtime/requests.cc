@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <boost/json/object.hpp>
-#include <charconv>
 
 #include "control/runtime/report.h"
 #include "control/runtime/request_fields.h"
@@ -15,43 +14,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::int64_t most_listed_flows = 100'000;
-
-// "10.0.0.1:80", "[2001:db8::1]:80"; a bare address has port 0.
-struct Endpoint {
-  service::Address address;
-  std::uint16_t port = 0;
-};
-std::optional<Endpoint> parse_endpoint(std::string_view text) {
-  std::string_view host = text;
-  std::string_view port;
-  if (text.starts_with('[')) {
-    const auto close = text.find(']');
-    if (close == std::string_view::npos) {
-      return std::nullopt;
-    }
-    host = text.substr(1, close - 1);
-    port = text.substr(close + 1);
-  } else if (std::ranges::count(text, ':') == 1) {
-    host = text.substr(0, text.find(':'));
-    port = text.substr(text.find(':'));
-  }
-  const auto address = service::Address::parse(host);
-  if (!address) {
-    return std::nullopt;
-  }
-  Endpoint endpoint{*address, 0};
-  if (!port.empty()) {
-    const auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), endpoint.port);
-    if (port[0] != ':' || error != std::errc{} || end != port.data() + port.size()) {
-      return std::nullopt;
-    }
-  }
-  return endpoint;
-}
-
-std::string endpoint_text(const service::Address& address, std::uint16_t port) {
-  return (address.is_v4() ? address.to_string() : '[' + address.to_string() + ']') + ':' + std::to_string(port);
-}
 
 std::string_view state_name(l4::FlowState state) {
   switch (state) {
@@ -107,12 +69,15 @@ void Runtime::handle(json::object request, const AdminServer::Reply& reply) {
     handle_server(request, reply);
   } else if (command == "flows") {
     handle_flows(request, reply);
+  } else if (command == "conns") {
+    handle_connections(request, reply);
   } else if (command == "trace") {
     handle_trace(request, reply);
   } else if (command == "capture") {
     handle_capture(request, reply);
   } else {
-    reply(refused("unknown command '" + command + "'; known are status, stats, reload, server, flows, trace, capture"));
+    reply(refused("unknown command '" + command +
+                  "'; known are status, stats, reload, server, flows, conns, trace, capture"));
   }
 }
 
@@ -232,7 +197,7 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
   if (action == "list") {
     const auto limit = static_cast<std::size_t>(
         std::clamp<std::int64_t>(number_of(request, "limit").value_or(100), 1, most_listed_flows));
-    flow_jobs_->start(Action::list, filter, limit, [this, reply, limit](const FlowJobs::Results& results) {
+    flow_jobs_->start(Action::list, filter, limit, [this, reply, limit](const FlowJobs::Flows& results) {
       json::array flows;
       bool truncated = false;
       for (std::size_t worker = 0; worker < results.size(); ++worker) {
@@ -264,7 +229,7 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
     return reply(refused("unknown action '" + action + "'; allowed are list, count, clear"));
   }
   const bool clear = action == "clear";
-  flow_jobs_->start(clear ? Action::reset : Action::count, filter, 0, [reply, clear](const FlowJobs::Results& results) {
+  flow_jobs_->start(clear ? Action::reset : Action::count, filter, 0, [reply, clear](const FlowJobs::Flows& results) {
     reply(ok(json::object{{clear ? "cleared" : "count", FlowJobs::matches(results)}}));
   });
 }

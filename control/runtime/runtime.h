@@ -132,6 +132,9 @@ class Runtime {
   void handle_server(const boost::json::object& request, const Reply& reply);
   void handle_flows(const boost::json::object& request, const Reply& reply);
 
+  // connection_requests.cc
+  void handle_connections(const boost::json::object& request, const Reply& reply);
+
   // watch_requests.cc
   void handle_trace(const boost::json::object& request, const AdminServer::Reply& reply);
   void handle_capture(const boost::json::object& request, const AdminServer::Reply& reply);

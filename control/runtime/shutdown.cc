@@ -35,7 +35,7 @@ void Runtime::reset_all_connections() {
   resets_at_stop_ = ResetsAtStop::begun;
   l4::FlowFilter everything;
   everything.include_lingering = false;
-  flow_jobs_->start(worker::FlowCommand::Action::reset, everything, 0, [this](const FlowJobs::Results& results) {
+  flow_jobs_->start(worker::FlowCommand::Action::reset, everything, 0, [this](const FlowJobs::Flows& results) {
     spdlog::info("connections reset count={}", FlowJobs::matches(results));
     resets_at_stop_ = ResetsAtStop::done;
   });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "dataplane/http/link_report.h"
 #include "dataplane/http/parse.h"
 #include "dataplane/service/ids.h"
 #include "dataplane/tcp/slice_queue.h"
@@ -15,8 +16,6 @@ namespace steelyard::http {
 using LinkIndex = std::uint32_t;
 using ExchangeIndex = std::uint32_t;
 inline constexpr std::uint32_t nobody = 0xffffffffU;
-
-enum class Side : std::uint8_t { none, client, server };
 
 struct Link {
   tcp::ConnectionId id;

@@ -8,6 +8,7 @@
 //   answers.cc   servers: heads of answers, bodies, tunnels, the end of an exchange
 //   own_answers.cc  what we answer ourselves
 //   compression.cc  answers that are gzipped
+//   describe.cc  what connections are doing, for reports
 //   compose.cc   heads as they are written anew
 //   proxied.cc   whose connections these are: PROXY headers of clients, and of ours to servers
 #pragma once
@@ -51,6 +52,9 @@ class Proxy::Machine {
 
   // proxied.cc
   void commit_addresses() { addresses_.commit(addresses_.all().size()); }
+
+  // describe.cc
+  [[nodiscard]] LinkReport describe(tcp::ConnectionId connection) const;
 
   struct Links {
     std::pmr::vector<Link> all;

@@ -53,6 +53,9 @@ void Proxy::over(tcp::ConnectionId connection, tcp::Cause cause) {
 std::size_t Proxy::turn(tcp::Time now, std::uint64_t wall_us) {
   return machine_->turn(now, wall_us);
 }
+LinkReport Proxy::describe(tcp::ConnectionId connection) const {
+  return machine_->describe(connection);
+}
 const ProxyCounters& Proxy::counters() const {
   return machine_->counters();
 }

@@ -13,6 +13,7 @@
 
 #include "dataplane/http/cookie.h"
 #include "dataplane/http/ground.h"
+#include "dataplane/http/link_report.h"
 #include "dataplane/service/counter.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/stack.h"
@@ -70,6 +71,9 @@ class Proxy {
 
   // `wall_us`: microseconds since 1970. How much there was to do.
   std::size_t turn(tcp::Time now, std::uint64_t wall_us);
+
+  // What it does on a connection. One that it has nothing to do with any more has no side.
+  [[nodiscard]] LinkReport describe(tcp::ConnectionId connection) const;
 
   [[nodiscard]] const ProxyCounters& counters() const;
 

@@ -72,6 +72,8 @@ struct ConnectionReport {
   std::uint32_t threshold;  // ssthresh, octets
   std::uint32_t in_flight;  // octets
   std::uint32_t unacknowledged;
+  std::uint32_t unsent;          // queued, and not sent yet
+  std::uint32_t unread;          // delivered, and not consumed yet
   std::uint32_t largest_window;  // the largest that the peer has offered
   std::uint32_t send_window;
   std::uint32_t segment;        // payload of a full segment
@@ -83,6 +85,7 @@ struct ConnectionReport {
   Sequence send_next;
   Sequence receive_next;
   Sequence receive_edge;
+  Time active_at;  // when the peer was last heard, or sent something to
   bool reordering_seen;
   bool timer_armed;
 };

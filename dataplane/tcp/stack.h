@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -176,6 +177,22 @@ class Stack {
   [[nodiscard]] bool in_time_wait(const Endpoints& endpoints) const;
   // Would a SYN begin something, be there TIME_WAIT or not? No: it repeats or disturbs what there is.
   [[nodiscard]] bool is_new(const Endpoints& endpoints) const;
+
+  // Looks at `budget` entries at most, from `from` on, and calls visit(ConnectionId) for each connection that there is,
+  // which it may end. Such a one counts for `walk_cost` entries. Where to go on; nothing: that was all.
+  static constexpr std::size_t walk_cost = 4;
+  template <class Visit>
+  [[nodiscard]] std::optional<std::uint32_t> walk(std::uint32_t from, std::size_t budget, Visit&& visit) {
+    std::uint32_t at = from;
+    for (std::size_t spent = 0; at < entries_.all.size() && spent < budget; ++at) {
+      const Entry& entry = entries_.all[at];
+      spent += entry.live ? walk_cost : 1;
+      if (entry.live) {
+        visit(ConnectionId{at, entry.generation});
+      }
+    }
+    return at < entries_.all.size() ? std::optional(at) : std::nullopt;
+  }
 
   [[nodiscard]] const StackCounters& counters() const { return counters_; }
   [[nodiscard]] std::size_t connections() const { return live_; }

@@ -253,6 +253,8 @@ ConnectionReport Connection::report(const Settings& settings) const {
           .threshold = cubic_.threshold(),
           .in_flight = flight(),
           .unacknowledged = distance(send_unacknowledged_, send_next_),
+          .unsent = queue_.unsent(),
+          .unread = receive_.unread(),
           .largest_window = largest_window_,
           .send_window = send_window_,
           .segment = payload_room(),
@@ -264,6 +266,7 @@ ConnectionReport Connection::report(const Settings& settings) const {
           .send_next = send_next_,
           .receive_next = receive_.next(),
           .receive_edge = receive_.edge(),
+          .active_at = std::max(heard_at_, sent_at_),
           .reordering_seen = rack_.reordering_seen(),
           .timer_armed = deadline() != never};
 }

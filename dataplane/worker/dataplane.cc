@@ -567,7 +567,7 @@ const l4::ListenerCounters& Dataplane::listener(std::size_t worker, service::Lis
   return per_worker_[worker]->listeners[listener.value];
 }
 
-bool Dataplane::post(std::size_t worker, FlowCommand& command) {
+bool Dataplane::post(std::size_t worker, Command& command) {
   return per_worker_[worker]->mailbox->push(&command);
 }
 

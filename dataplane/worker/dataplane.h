@@ -181,7 +181,7 @@ class Dataplane {
   [[nodiscard]] std::vector<BufferUse> buffers(std::size_t worker) const;
 
   // Posts a command to a worker. False: its mailbox is full. The command must live until it is done.
-  [[nodiscard]] bool post(std::size_t worker, FlowCommand& command);
+  [[nodiscard]] bool post(std::size_t worker, Command& command);
 
  private:
   struct PerWorker;

@@ -211,6 +211,18 @@ void HttpApplication::over(tcp::ConnectionId connection, tcp::Cause cause) {
   proxy_->over(connection, cause);
 }
 
+// When all is said the proxy forgets a connection, and TCP goes on with it to its end.
+http::LinkReport HttpApplication::describe(tcp::ConnectionId connection) const {
+  http::LinkReport report = proxy_->describe(connection);
+  if (report.side == http::Side::none) {
+    const Peer& peer = peers_[connection.index];
+    report.side = peer.kind == Peer::Kind::server ? http::Side::server : http::Side::client;
+    report.activity = http::Activity::closing;
+    report.listener = peer.listener;
+  }
+  return report;
+}
+
 void HttpApplication::end_unwanted(tcp::Time now) {
   for (const tcp::ConnectionId connection : unwanted_) {
     host_->stack().abort(connection, now);

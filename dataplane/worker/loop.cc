@@ -202,14 +202,14 @@ void Worker::announce() {
 
 bool Worker::serve_mailbox() {
   if (command_ == nullptr) {
-    std::array<FlowCommand*, 1> posted{};
+    std::array<Command*, 1> posted{};
     if (mailbox_->pop(posted) == 0) {
       return false;
     }
     command_ = posted[0];
     adopt_snapshot();  // what was published before the command was posted is what it is about
   }
-  if (command_->step(balancer_, walk_budget)) {
+  if (command_->step({balancer_, tcp_.get(), *snapshot_}, walk_budget)) {
     command_->finish();
     command_ = nullptr;
   }

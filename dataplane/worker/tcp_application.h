@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "dataplane/http/link_report.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/stack.h"
 
@@ -30,6 +31,9 @@ class TcpApplication {
   virtual void deliver(tcp::ConnectionId connection, const tcp::Slice& slice) = 0;
   virtual void notify(tcp::ConnectionId connection, tcp::Event event) = 0;
   virtual void over(tcp::ConnectionId connection, tcp::Cause cause) = 0;
+
+  // What it does on a connection; what it does not tell is default. Between two turns.
+  [[nodiscard]] virtual http::LinkReport describe(tcp::ConnectionId /*connection*/) const { return {}; }
 
   // Once a turn of the worker, after its packets: the time to act. Returns how much there was to do; of 0 the worker
   // may sleep.

@@ -119,6 +119,10 @@ class TcpHost final : private tcp::StackOutput {
   [[nodiscard]] std::optional<QuotedSegment> quoted_in(const packet::PacketView& error) const;
   // Such an error, about a connection of this worker.
   void receive_error(const QuotedSegment& quoted, const packet::PacketView& error, std::uint64_t now_ns);
+  // What the application does on a connection.
+  [[nodiscard]] http::LinkReport describe(tcp::ConnectionId connection) const {
+    return application_.describe(connection);
+  }
   // Timers and the application; how much was done.
   std::size_t turn(std::uint64_t now_ns);
 

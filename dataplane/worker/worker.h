@@ -41,7 +41,7 @@
 namespace steelyard::worker {
 
 using PacketRing = SpscRing<rte_mbuf>;
-using Mailbox = SpscRing<FlowCommand>;
+using Mailbox = SpscRing<Command>;
 
 inline constexpr std::size_t burst_size = 32;
 
@@ -305,7 +305,7 @@ class Worker final : public l4::BalancerOutput,
   std::vector<PacketRing*> hand_off_out_;
   std::vector<PacketRing*> hand_off_in_;
   Mailbox* mailbox_;
-  FlowCommand* command_ = nullptr;  // under way
+  Command* command_ = nullptr;  // under way
   nic::MbufPool* generate_;
   service::AddressSet own_addresses_;
   service::AddressSet local_addresses_;

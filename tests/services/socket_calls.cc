@@ -1,6 +1,7 @@
 // The calls that open sockets and ask about them.
 #include <algorithm>
 
+#include "dataplane/tcp/state_name.h"
 #include "tests/services/options.h"
 #include "tests/services/socket_table.h"
 
@@ -52,32 +53,6 @@ const char* name_of(tcp::Cause cause) {
       return "unread_data";
     case tcp::Cause::no_memory:
       return "no_memory";
-  }
-  return "unknown";
-}
-
-const char* name_of(tcp::State state) {
-  switch (state) {
-    case tcp::State::closed:
-      return "closed";
-    case tcp::State::syn_sent:
-      return "syn_sent";
-    case tcp::State::syn_received:
-      return "syn_received";
-    case tcp::State::established:
-      return "established";
-    case tcp::State::fin_wait_1:
-      return "fin_wait_1";
-    case tcp::State::fin_wait_2:
-      return "fin_wait_2";
-    case tcp::State::close_wait:
-      return "close_wait";
-    case tcp::State::closing:
-      return "closing";
-    case tcp::State::last_ack:
-      return "last_ack";
-    case tcp::State::time_wait:
-      return "time_wait";
   }
   return "unknown";
 }

@@ -82,6 +82,5 @@ class SocketTable {
 
 // "reset_by_peer" and the like, as answers say it.
 [[nodiscard]] const char* name_of(tcp::Cause cause);
-[[nodiscard]] const char* name_of(tcp::State state);
 
 }  // namespace steelyard::test

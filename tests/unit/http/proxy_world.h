@@ -85,6 +85,7 @@ class ProxyWorld final : private Ground {
   // The same with a rule: what begins with `url` has a target of its own, with the listener's servers.
   void publish_with_rule(const char* url);
   void set_up(std::size_t server, bool up);
+  [[nodiscard]] LinkReport describe(std::size_t peer) const { return proxy_->describe(peers_[peer].id); }
   [[nodiscard]] const std::vector<AccessRecord>& log() const { return log_; }
   [[nodiscard]] Proxy& proxy() { return *proxy_; }
   [[nodiscard]] int requests_at(std::size_t server) const;  // counted now

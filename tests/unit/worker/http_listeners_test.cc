@@ -119,6 +119,11 @@ class HttpListeners : public ::testing::Test {
     const std::uint8_t flags = answer_to(segment(client_port, 1'000, next, ack), at);
     return (flags & ack) != 0 && (flags & rst) == 0;
   }
+  void run(Command& command, std::uint16_t worker) {
+    EXPECT_TRUE(stand_.mailbox(worker).push(&command));
+    stand_.settle();
+    EXPECT_TRUE(command.done());
+  }
   [[nodiscard]] std::uint32_t clients() {
     return stand_.listener(http_id, 0).terminated.get() + stand_.listener(http_id, 1).terminated.get();
   }
@@ -232,6 +237,69 @@ TYPED_TEST(HttpListeners, TheProxyLearnsHowManyBuffersAreFree) {
     ground.memory().release(slice);
   }
   EXPECT_EQ(ground.slack().free_eighths, 8);
+}
+
+TYPED_TEST(HttpListeners, ConnectionsAreListedWithWhatTheyDoAndHowTcpIs) {
+  using Action = ConnectionCommand::Action;
+  const std::uint16_t idle = this->port_of(1);
+  const std::uint16_t reading = this->port_of(1, 1);
+  (void)this->open(idle);
+  this->begin_request(reading, this->open(reading));
+  ConnectionCommand list(Action::list, {}, 10);
+  this->run(list, 1);
+  ASSERT_THAT(list.records(), SizeIs(2));
+  for (const ConnectionRecord& record : list.records()) {
+    const bool reads = record.remote.port == reading;
+    EXPECT_EQ(record.remote, (ConnectionEnd{model_address(Scene<TypeParam>::client), reads ? reading : idle}));
+    EXPECT_EQ(record.listener, (ConnectionEnd{model_address(Scene<TypeParam>::vip), http_port}));
+    EXPECT_EQ(record.local, record.listener);
+    EXPECT_EQ(record.side, http::Side::client);
+    EXPECT_EQ(record.activity, reads ? http::Activity::reading : http::Activity::idle);
+    EXPECT_EQ(record.state, tcp::State::established);
+    EXPECT_EQ(record.unread, reads ? 4U : 0U);
+    EXPECT_EQ(record.unacknowledged, 0U);
+    EXPECT_GT(record.window, 0U);
+    EXPECT_EQ(record.other, std::nullopt);
+  }
+  ConnectionCommand full(Action::list, {}, 1);
+  this->run(full, 1);
+  EXPECT_THAT(full.records(), SizeIs(1));
+  ConnectionCommand other_worker(Action::count, {}, 0);
+  this->run(other_worker, 0);
+  EXPECT_EQ(other_worker.matches(), 0U);
+}
+
+TYPED_TEST(HttpListeners, AConnectionToAServerIsListedAsWhatItIs) {
+  const service::Server server{model_address(Scene<TypeParam>::server), test::server_port, 100, {50}};
+  (void)this->stand_.http(0).ground().connect(server, tcp::Time{10s});
+  ConnectionFilter filter;
+  filter.server = server.address;
+  ConnectionCommand list(ConnectionCommand::Action::list, filter, 10);
+  this->run(list, 0);
+  ASSERT_THAT(list.records(), SizeIs(1));
+  EXPECT_EQ(list.records()[0].side, http::Side::server);
+  EXPECT_EQ(list.records()[0].remote, (ConnectionEnd{server.address, server.port}));
+  EXPECT_EQ(list.records()[0].state, tcp::State::syn_sent);
+}
+
+TYPED_TEST(HttpListeners, ConnectionsThatMatchAreClearedAndNoOthers) {
+  using Action = ConnectionCommand::Action;
+  (void)this->open(this->port_of(0));
+  ConnectionFilter filter;
+  filter.client = model_address(Scene<TypeParam>::server);
+  ConnectionCommand nobody(Action::clear, filter, 0);
+  this->run(nobody, 0);
+  EXPECT_EQ(nobody.matches(), 0U);
+  EXPECT_EQ(this->clients(), 1U);
+  filter.client = model_address(Scene<TypeParam>::client);
+  filter.listener = this->listener()->key;
+  ConnectionCommand clear(Action::clear, filter, 0);
+  this->run(clear, 0);
+  EXPECT_EQ(clear.matches(), 1U);
+  EXPECT_EQ(this->clients(), 0U);
+  std::vector<Frame> sent = this->stand_.sent(wan);
+  ASSERT_THAT(sent, SizeIs(1));
+  EXPECT_NE(sent[0].flags() & rst, 0);
 }
 
 TYPED_TEST(HttpListeners, AnAccessListKeepsClientsOutByName) {

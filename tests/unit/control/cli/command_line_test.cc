@@ -55,11 +55,16 @@ TEST(CommandLine, MakesTheRequestOfEachCommand) {
             R"({"command":"flows","action":"count","server":"10.0.0.1:80"})");
   EXPECT_EQ(request_of("flows clear --listener web:tcp:80"),
             R"({"command":"flows","action":"clear","listener":"web:tcp:80"})");
+  EXPECT_EQ(request_of("conns list --server 10.0.0.1"),
+            R"({"command":"conns","action":"list","server":"10.0.0.1","limit":100})");
+  EXPECT_EQ(request_of("conns clear --client 2001:db8::7"),
+            R"({"command":"conns","action":"clear","client":"2001:db8::7"})");
 }
 
 TEST(CommandLine, TakesSocketAndJsonAfterEveryCommand) {
-  for (const char* line : {"status", "stats", "reload", "server enable web a", "server weight web a 5",
-                           "server drain web a", "flows list", "flows count", "flows clear"}) {
+  for (const char* line :
+       {"status", "stats", "reload", "server enable web a", "server weight web a 5", "server drain web a", "flows list",
+        "flows count", "flows clear", "conns list", "conns count", "conns clear"}) {
     const auto plain = parse(line);
     ASSERT_TRUE(plain) << plain.error().text;
     EXPECT_EQ(std::get<RequestCommand>(*plain).socket_path, "/run/steelyard/steelyard.sock") << line;
@@ -144,9 +149,28 @@ TEST(CommandLine, PrintsTheVersion) {
 }
 
 TEST(CommandLine, HasHelpWithExamplesForEveryCommand) {
-  for (const char* command :
-       {"", "run", "check", "status", "stats", "top", "reload", "server", "server enable", "server disable",
-        "server weight", "server drain", "flows", "flows list", "flows count", "flows clear", "trace", "capture"}) {
+  for (const char* command : {"",
+                              "run",
+                              "check",
+                              "status",
+                              "stats",
+                              "top",
+                              "reload",
+                              "server",
+                              "server enable",
+                              "server disable",
+                              "server weight",
+                              "server drain",
+                              "flows",
+                              "flows list",
+                              "flows count",
+                              "flows clear",
+                              "conns",
+                              "conns list",
+                              "conns count",
+                              "conns clear",
+                              "trace",
+                              "capture"}) {
     const Message message = message_of(std::string(command) + " --help");
     EXPECT_EQ(message.code, 0) << command;
     EXPECT_THAT(message.text, AllOf(HasSubstr("Usage: steelyard"), HasSubstr("Examples:\n"),
@@ -161,7 +185,7 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
     const char* command;
     const char* words;
   } cases[] = {
-      {"", "steelyard: ", "run, check, status, stats, top, reload, server, flows, trace, capture"},
+      {"", "steelyard: ", "run, check, status, stats, top, reload, server, flows, conns, trace, capture"},
       {"statsu", "steelyard: ", "there is no command `statsu`; commands are run, check"},
       {"--bogus", "steelyard: ", ""},
       {"server", "steelyard server: ", "enable, disable, weight, drain"},
@@ -175,6 +199,8 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
       {"server weight web a ten", "steelyard server weight: ", "`ten` is not a whole number"},
       {"server drain web a 3601", "steelyard server drain: ", "from 0 to 3600"},
       {"flows", "steelyard flows: ", "list, count, clear"},
+      {"conns", "steelyard conns: ", "list, count, clear"},
+      {"conns list --limit 100001", "steelyard conns list: ", "from 1 to 100000"},
       {"flows list --client nobody", "steelyard flows list: ", "`nobody` is not an IPv4 or IPv6 address"},
       {"flows list --limit 0", "steelyard flows list: ", "from 1 to 100000"},
       {"flows count --limit 5", "steelyard flows count: ", "--limit"},

@@ -226,6 +226,20 @@ TEST(RenderFlows, CountsInWords) {
   EXPECT_EQ(render_flows(object(R"({"cleared":8})")), "8 flows cleared\n");
 }
 
+TEST(RenderConnections, ListsConnectionsWithWhatTheyDoAndTcpsNumbers) {
+  const std::string shown = render_connections(object(R"({"connections":[{"side":"client","listener":"192.0.2.10:80",
+    "client":"198.51.100.7:1234","server":null,"local":"192.0.2.10:80","remote":"198.51.100.7:1234",
+    "state":"established","doing":"idle","requests":2,"cwnd":14480,"ssthresh":null,"srtt_us":850,"rto_us":3250000,
+    "unacked":1,"unsent":2,"unread":3,"retransmits":4,"idle_s":65,"worker":1}],"truncated":true})"));
+  EXPECT_THAT(shown, HasSubstr("SIDE    LISTENER       CLIENT             SERVER  LOCAL          STATE        DOING"));
+  EXPECT_THAT(shown, HasSubstr("client  192.0.2.10:80  198.51.100.7:1234  -       192.0.2.10:80  established  idle"));
+  EXPECT_THAT(shown, HasSubstr("14480         -  850us  3.2s"));
+  EXPECT_THAT(shown, HasSubstr("there are more; --limit N"));
+  EXPECT_EQ(render_connections(object(R"({"connections":[],"truncated":false})")), "no connections\n");
+  EXPECT_EQ(render_connections(object(R"({"count":1})")), "1 connection\n");
+  EXPECT_EQ(render_connections(object(R"({"cleared":8})")), "8 connections cleared\n");
+}
+
 TEST(Render, SaysWhatAServerCommandDid) {
   EXPECT_EQ(render(object(R"({"command":"server","action":"weight","group":"web","server":"a","value":10})"), {}),
             "a of group web has weight 10; until the next reload\n");

@@ -17,6 +17,17 @@ TEST(RequestFields, TellAbsentAndOddMembersFromGivenOnes) {
   EXPECT_EQ(number_of(request, "absent"), std::nullopt);
 }
 
+TEST(RequestFields, ReadEndpointsOfBothFamiliesWithAndWithoutPorts) {
+  EXPECT_EQ(parse_endpoint("10.0.0.1")->port, 0);
+  EXPECT_EQ(parse_endpoint("10.0.0.1:80")->port, 80);
+  EXPECT_EQ(parse_endpoint("2001:db8::1")->port, 0);
+  EXPECT_EQ(parse_endpoint("[2001:db8::1]:80")->port, 80);
+  for (const char* wrong : {"", "a", "10.0.0.1:", "10.0.0.1:x", "10.0.0.1:65536", "[2001:db8::1", "[2001:db8::1]80"}) {
+    EXPECT_FALSE(parse_endpoint(wrong)) << wrong;
+  }
+  EXPECT_EQ(endpoint_text(*service::Address::parse("2001:db8::1"), 80), "[2001:db8::1]:80");
+}
+
 class FindListener : public ::testing::Test {
  protected:
   FindListener() {

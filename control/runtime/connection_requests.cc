@@ -1,0 +1,79 @@
+// Requests from the admin socket about TCP connections that end in the workers.
+#include <algorithm>
+#include <boost/json/array.hpp>
+
+#include "control/runtime/connection_report.h"
+#include "control/runtime/request_fields.h"
+#include "control/runtime/runtime.h"
+
+namespace steelyard::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int64_t most_listed = 100'000;
+
+// At most `limit` of what the workers have found, and whether there is more.
+json::object listed(const FlowJobs::Connections& results, std::size_t limit) {
+  json::array connections;
+  bool truncated = false;
+  for (std::size_t worker = 0; worker < results.size(); ++worker) {
+    for (const worker::ConnectionRecord& record : results[worker]->records()) {
+      if (connections.size() == limit) {
+        truncated = true;
+        break;
+      }
+      connections.push_back(connection_json(record, worker));
+    }
+    truncated = truncated || results[worker]->records().size() == limit;
+  }
+  return {{"connections", std::move(connections)}, {"truncated", truncated}};
+}
+
+}  // namespace
+
+void Runtime::handle_connections(const json::object& request, const Reply& reply) {
+  const std::string action = text_of(request, "action");
+  worker::ConnectionFilter filter;
+  if (const std::string client = text_of(request, "client"); !client.empty()) {
+    filter.client = service::Address::parse(client);
+    if (!filter.client) {
+      return reply(refused("'" + client + "' is no address"));
+    }
+  }
+  if (const std::string server = text_of(request, "server"); !server.empty()) {
+    const auto endpoint = parse_endpoint(server);
+    if (!endpoint) {
+      return reply(refused("'" + server + "' is neither ADDRESS nor ADDRESS:PORT"));
+    }
+    filter.server = endpoint->address;
+    if (endpoint->port != 0) {
+      filter.server_port = endpoint->port;
+    }
+  }
+  if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
+    const auto found = find_listener(plan_, listener);
+    if (!found) {
+      return reply(refused(found.error()));
+    }
+    filter.listener = (*found)->key.vip;
+  }
+  using Action = worker::ConnectionCommand::Action;
+  if (action == "list") {
+    const auto limit =
+        static_cast<std::size_t>(std::clamp<std::int64_t>(number_of(request, "limit").value_or(100), 1, most_listed));
+    flow_jobs_->start(Action::list, filter, limit,
+                      [reply, limit](const FlowJobs::Connections& results) { reply(ok(listed(results, limit))); });
+    return;
+  }
+  if (action != "count" && action != "clear") {
+    return reply(refused("unknown action '" + action + "'; allowed are list, count, clear"));
+  }
+  const bool clear = action == "clear";
+  flow_jobs_->start(clear ? Action::clear : Action::count, filter, 0,
+                    [reply, clear](const FlowJobs::Connections& results) {
+                      reply(ok(json::object{{clear ? "cleared" : "count", FlowJobs::matches(results)}}));
+                    });
+}
+
+}  // namespace steelyard::control
