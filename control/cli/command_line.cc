@@ -263,7 +263,7 @@ class CommandLine {
   }
   void add_flow_commands() {
     add_walks({"flows", "flows", "web:tcp:80"}, "List, count or clear layer-4 flows",
-              "End flows; both sides of a TCP connection get a reset");
+              "End flows, by resets to both sides of a TCP connection, and requests of layer 7 that are under way");
     add_walks({"conns", "connections", "shop:http:80"},
               "List, count or clear TCP connections that end here, of clients and to servers",
               "End connections by a reset, and what is under way on them");

@@ -82,7 +82,9 @@ std::string render_flows(const json::object& result) {
     return counted(number(result, "count"), "flow", "flows") + '\n';
   }
   if (has(result, "cleared")) {
-    return counted(number(result, "cleared"), "flow", "flows") + " cleared\n";
+    const std::uint64_t requests = number(result, "requests");
+    return counted(number(result, "cleared"), "flow", "flows") + " cleared" +
+           (requests != 0 ? ", " + counted(requests, "request", "requests") + " ended" : "") + '\n';
   }
   const json::array& flows = list(result, "flows");
   if (flows.empty()) {

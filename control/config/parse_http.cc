@@ -71,7 +71,10 @@ constexpr std::array foreign_keys{
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 
 // What a redirect leaves without a use.
-constexpr std::array<std::string_view, 20> idle_with_redirect{"gzip",
+constexpr std::array<std::string_view, 23> idle_with_redirect{"connection_drain",
+                                                              "on_unhealthy",
+                                                              "on_removed",
+                                                              "gzip",
                                                               "hash_header",
                                                               "request_headers",
                                                               "response_headers",
@@ -91,8 +94,6 @@ constexpr std::array<std::string_view, 20> idle_with_redirect{"gzip",
                                                               "slb_id",
                                                               "slb_ip",
                                                               "client_address"};
-// What a request that is under way at a server does not know.
-constexpr std::array<std::string_view, 3> idle_keys{"connection_drain", "on_unhealthy", "on_removed"};
 
 bool is_word(const Node& node, const auto&... words) {
   return node.kind == Node::Kind::scalar && node.plain && ((node.scalar == words) || ...);
@@ -304,9 +305,6 @@ HttpListener read_http_listener(MapReader& map) {
   HttpListener http;
   for (const Reason& foreign : foreign_keys) {
     map.has_no_place(foreign.key, foreign.why);
-  }
-  for (const std::string_view key : idle_keys) {
-    map.has_no_effect(key, "a request that is under way at a server of an http listener runs to its end");
   }
   read_limits(map, http);
   read_forwarded_for(map, http);

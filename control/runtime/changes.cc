@@ -374,7 +374,8 @@ void Runtime::start_resets() {
   std::ranges::sort(*filter.backends);
   flow_jobs_->start(worker::FlowCommand::Action::reset, filter, 0, [this](const FlowJobs::Flows& results) {
     resetting_ = false;
-    spdlog::info("connections reset count={}", FlowJobs::matches(results));
+    spdlog::info("connections reset count={} requests_ended={}", FlowJobs::matches(results),
+                 FlowJobs::requests(results));
   });
 }
 

@@ -37,6 +37,15 @@ class FlowJobs {
     return total;
   }
 
+  // Requests that resets have ended.
+  [[nodiscard]] static std::uint64_t requests(const Flows& results) {
+    std::uint64_t total = 0;
+    for (const auto& command : results) {
+      total += command->requests();
+    }
+    return total;
+  }
+
   // `most_records` are kept per worker (list only).
   void start(worker::FlowCommand::Action action, const l4::FlowFilter& filter, std::size_t most_records,
              Done<worker::FlowCommand> done) {

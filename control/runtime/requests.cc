@@ -230,7 +230,11 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
   }
   const bool clear = action == "clear";
   flow_jobs_->start(clear ? Action::reset : Action::count, filter, 0, [reply, clear](const FlowJobs::Flows& results) {
-    reply(ok(json::object{{clear ? "cleared" : "count", FlowJobs::matches(results)}}));
+    json::object found{{clear ? "cleared" : "count", FlowJobs::matches(results)}};
+    if (clear) {
+      found["requests"] = FlowJobs::requests(results);
+    }
+    reply(ok(std::move(found)));
   });
 }
 

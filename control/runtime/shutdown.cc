@@ -36,7 +36,8 @@ void Runtime::reset_all_connections() {
   l4::FlowFilter everything;
   everything.include_lingering = false;
   flow_jobs_->start(worker::FlowCommand::Action::reset, everything, 0, [this](const FlowJobs::Flows& results) {
-    spdlog::info("connections reset count={}", FlowJobs::matches(results));
+    spdlog::info("connections reset count={} requests_ended={}", FlowJobs::matches(results),
+                 FlowJobs::requests(results));
     resets_at_stop_ = ResetsAtStop::done;
   });
 }

@@ -33,6 +33,7 @@ enum class Cause : std::uint8_t {
   connect_timeout,     // CT  502: the last server tried did not answer in time
   bad_answer,          // BA  502: the server's answer is malformed
   server_closed,       // SC  502: the server closed before an answer
+  server_withdrawn,    // SW  502: the server was taken away: failed, drained, removed, or by an administrator's word
   answer_timeout,      // AT  504
   answer_cut_short,    // AC  the server ended in the middle of an answer that has begun
   answer_stalled,      // AS  the server stopped in the middle of an answer that has begun
@@ -45,7 +46,7 @@ inline constexpr std::size_t cause_count = static_cast<std::size_t>(Cause::bad_p
 [[nodiscard]] constexpr std::string_view code_of(Cause cause) {
   constexpr std::array<std::string_view, cause_count> codes{"--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL",
                                                             "HL", "BV", "RD", "FX", "NS", "SD", "QF", "QT", "NR", "LS",
-                                                            "CF", "CT", "BA", "SC", "AT", "AC", "AS", "CG", "CS", "PH"};
+                                                            "CF", "CT", "BA", "SC", "SW", "AT", "AC", "AS", "CG", "CS", "PH"};
   return codes[static_cast<std::size_t>(cause)];
 }
 

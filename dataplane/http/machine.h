@@ -8,6 +8,7 @@
 //   answers.cc   servers: heads of answers, bodies, tunnels, the end of an exchange
 //   own_answers.cc  what we answer ourselves
 //   compression.cc  answers that are gzipped
+//   withdrawing.cc  servers that are taken away from their requests
 //   describe.cc  what connections are doing, for reports
 //   compose.cc   heads as they are written anew
 //   proxied.cc   whose connections these are: PROXY headers of clients, and of ours to servers
@@ -52,6 +53,10 @@ class Proxy::Machine {
 
   // proxied.cc
   void commit_addresses() { addresses_.commit(addresses_.all().size()); }
+
+  // withdrawing.cc
+  [[nodiscard]] WithdrawalProgress withdraw(const Withdrawal& which, std::uint32_t from, std::size_t budget,
+                                            tcp::Time now);
 
   // describe.cc
   [[nodiscard]] LinkReport describe(tcp::ConnectionId connection) const;
@@ -136,6 +141,10 @@ class Proxy::Machine {
   void send_request(ExchangeIndex x);
   void serve_server(LinkIndex index);
   void on_server_lost(ExchangeIndex x);
+  // Can it be sent once more, while nothing of its answer has come?
+  [[nodiscard]] bool repeatable(const Exchange& exchange) const;
+  void begin_again(ExchangeIndex x);
+  void try_elsewhere(ExchangeIndex x, Cause why);
   void let_go_of_server(ExchangeIndex x, bool reusable);
   // `in_order`: all has been said on it. Otherwise a reset, so that the server stops working for nobody.
   void close_server(LinkIndex index, bool in_order);
@@ -146,6 +155,11 @@ class Proxy::Machine {
   void close_idle(LinkIndex index);
   [[nodiscard]] bool still_wanted(const Link& server) const;
   void on_server_deadline(LinkIndex index);
+
+  // withdrawing.cc
+  void withdraw(ExchangeIndex x, bool elsewhere);
+  [[nodiscard]] bool concerns(const Withdrawal& which, const Exchange& exchange) const;
+  [[nodiscard]] bool concerns_server(const Withdrawal& which, const Link& server) const;
 
   // queues.cc
   // Of the requests of a target that no server has room for, the first to have come is the first to be asked again.

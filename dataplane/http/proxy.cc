@@ -53,6 +53,9 @@ void Proxy::over(tcp::ConnectionId connection, tcp::Cause cause) {
 std::size_t Proxy::turn(tcp::Time now, std::uint64_t wall_us) {
   return machine_->turn(now, wall_us);
 }
+WithdrawalProgress Proxy::withdraw(const Withdrawal& which, std::uint32_t from, std::size_t budget, tcp::Time now) {
+  return machine_->withdraw(which, from, budget, now);
+}
 LinkReport Proxy::describe(tcp::ConnectionId connection) const {
   return machine_->describe(connection);
 }

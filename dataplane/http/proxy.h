@@ -14,6 +14,7 @@
 #include "dataplane/http/cookie.h"
 #include "dataplane/http/ground.h"
 #include "dataplane/http/link_report.h"
+#include "dataplane/http/withdrawal.h"
 #include "dataplane/service/counter.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/stack.h"
@@ -71,6 +72,13 @@ class Proxy {
 
   // `wall_us`: microseconds since 1970. How much there was to do.
   std::size_t turn(tcp::Time now, std::uint64_t wall_us);
+
+  // Takes servers away from the requests that have them, looking at `budget` connections at most, from `from` on: a
+  // request of which no answer has come, and which can be sent again, goes to another server; any other one is answered
+  // by 502, or, when its answer has begun, its client's connection is reset. Idle connections of such servers are
+  // closed. Between two turns.
+  [[nodiscard]] WithdrawalProgress withdraw(const Withdrawal& which, std::uint32_t from, std::size_t budget,
+                                            tcp::Time now);
 
   // What it does on a connection. One that it has nothing to do with any more has no side.
   [[nodiscard]] LinkReport describe(tcp::ConnectionId connection) const;

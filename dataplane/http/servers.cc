@@ -236,32 +236,50 @@ void Proxy::Machine::serve_server(LinkIndex index) {
   }
 }
 
+bool Proxy::Machine::repeatable(const Exchange& exchange) const {
+  const bool silent = links_.all[exchange.server].received.empty() && exchange.interims == 0;
+  return silent && exchange.replayable && is_idempotent(exchange.method) && exchange.lost != most_lost &&
+         exchange.tries != Exchange::most_tries;
+}
+
+// A request that is repeatable() has lost its server, and goes to one over a new connection.
+void Proxy::Machine::begin_again(ExchangeIndex x) {
+  Exchange& exchange = exchange_at(x);
+  ++exchange.lost;
+  let_go_of_server(x, false);
+  exchange.fresh_only = true;
+}
+
+// The request is not its last server's any more.
+void Proxy::Machine::try_elsewhere(ExchangeIndex x, Cause why) {
+  Exchange& exchange = exchange_at(x);
+  exchange.failure = why;
+  exchange.tried[exchange.tries++] = exchange.record.backend;
+  exchange.sticky_tried = sticky_tries;
+  ++exchange.record.retries;
+  counters_.retries.add();
+  find_server(x);
+}
+
 // Before the answer's head was complete.
 void Proxy::Machine::on_server_lost(ExchangeIndex x) {
   Exchange& exchange = exchange_at(x);
-  const bool silent = at(exchange.server).received.empty() && exchange.interims == 0;
-  if (!silent || !exchange.replayable || !is_idempotent(exchange.method) || exchange.lost == most_lost ||
-      exchange.tries == Exchange::most_tries) {
+  if (!repeatable(exchange)) {
     return fail(x, 502, Cause::server_closed);
   }
-  ++exchange.lost;
+  const bool reused = exchange.reused;
+  begin_again(x);
+  if (!reused) {
+    return try_elsewhere(x, Cause::server_closed);
+  }
+  // It has closed while it was idle, and our request has crossed its FIN: that is nobody's fault.
   ++exchange.record.retries;
   counters_.retries.add();
-  const bool reused = exchange.reused;
-  let_go_of_server(x, false);
-  exchange.fresh_only = true;
-  // It has closed while it was idle, and our request has crossed its FIN: that is nobody's fault.
-  if (reused) {
-    const service::Listener* target = running(exchange.target);
-    if (target != nullptr && exchange.place < target->servers.size() &&
-        target->servers[exchange.place].id == exchange.record.backend &&
-        target->state->states[exchange.place].up.load(std::memory_order_acquire)) {
-      return use_server(x, *target, exchange.place);
-    }
-  } else {
-    exchange.failure = Cause::server_closed;
-    exchange.tried[exchange.tries++] = exchange.record.backend;
-    exchange.sticky_tried = sticky_tries;
+  const service::Listener* target = running(exchange.target);
+  if (target != nullptr && exchange.place < target->servers.size() &&
+      target->servers[exchange.place].id == exchange.record.backend &&
+      target->state->states[exchange.place].up.load(std::memory_order_acquire)) {
+    return use_server(x, *target, exchange.place);
   }
   find_server(x);
 }

@@ -1,5 +1,7 @@
 #include "dataplane/worker/command.h"
 
+#include <algorithm>
+
 namespace steelyard::worker {
 namespace {
 
@@ -56,13 +58,24 @@ void add_report(const TcpHost& host, const tcp::Stack& stack, tcp::ConnectionId 
 
 }  // namespace
 
+bool FlowCommand::reset(const Premises& premises, std::size_t budget) {
+  if (!flows_reset_) {
+    const auto progress = premises.balancer.reset(filter_, cursor_, budget);
+    matches_ += progress.ended;
+    cursor_ = progress.next.value_or(0);
+    flows_reset_ = !progress.next;
+    return flows_reset_ && premises.tcp == nullptr;
+  }
+  const auto progress = premises.tcp->withdraw(filter_, request_cursor_, budget);
+  requests_ += progress.ended;
+  request_cursor_ = progress.next.value_or(0);
+  return !progress.next;
+}
+
 bool FlowCommand::step(const Premises& premises, std::size_t budget) {
   l4::Balancer& balancer = premises.balancer;
   if (action_ == Action::reset) {
-    const auto progress = balancer.reset(filter_, cursor_, budget);
-    matches_ += progress.ended;
-    cursor_ = progress.next.value_or(0);
-    return !progress.next;
+    return reset(premises, budget);
   }
   if (action_ == Action::keep_bandwidth) {
     const auto next = balancer.forget_hops_of_limited(cursor_, budget);

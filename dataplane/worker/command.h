@@ -43,7 +43,7 @@ class Command {
   std::atomic<bool> done_{false};
 };
 
-// Of layer 4's flows.
+// Of layer 4's flows. `reset` also takes servers away from requests of layer 7: those of which a flow would match.
 class FlowCommand final : public Command {
  public:
   enum class Action : std::uint8_t { count, list, reset, keep_bandwidth };
@@ -55,13 +55,20 @@ class FlowCommand final : public Command {
 
   bool step(const Premises& premises, std::size_t budget) override;
   [[nodiscard]] const std::vector<l4::FlowRecord>& records() const { return records_; }
+  // That were ended; not in matches().
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
 
  private:
+  [[nodiscard]] bool reset(const Premises& premises, std::size_t budget);
+
   Action action_;
   l4::FlowFilter filter_;
   std::size_t most_records_;
   std::vector<l4::FlowRecord> records_;
   std::uint64_t cursor_ = 0;
+  bool flows_reset_ = false;  // all of them
+  std::uint32_t request_cursor_ = 0;
+  std::uint64_t requests_ = 0;
 };
 
 // Of TCP connections that end here, clients' and servers'. `clear` resets them.

@@ -211,6 +211,22 @@ void HttpApplication::over(tcp::ConnectionId connection, tcp::Cause cause) {
   proxy_->over(connection, cause);
 }
 
+http::WithdrawalProgress HttpApplication::withdraw(const l4::FlowFilter& filter, std::uint32_t from, std::size_t budget,
+                                                   tcp::Time now) {
+  if (filter.shut_out) {  // shut_some_out() ends them
+    return {};
+  }
+  http::Withdrawal which{.client = filter.client,
+                         .server = filter.server,
+                         .server_port = filter.server_port,
+                         .listener = filter.listener,
+                         .backends = {}};
+  if (filter.backends) {
+    which.backends = *filter.backends;
+  }
+  return proxy_->withdraw(which, from, budget, now);
+}
+
 // When all is said the proxy forgets a connection, and TCP goes on with it to its end.
 http::LinkReport HttpApplication::describe(tcp::ConnectionId connection) const {
   http::LinkReport report = proxy_->describe(connection);

@@ -47,6 +47,8 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   void deliver(tcp::ConnectionId connection, const tcp::Slice& slice) override;
   void notify(tcp::ConnectionId connection, tcp::Event event) override;
   void over(tcp::ConnectionId connection, tcp::Cause cause) override;
+  http::WithdrawalProgress withdraw(const l4::FlowFilter& filter, std::uint32_t from, std::size_t budget,
+                                    tcp::Time now) override;
   [[nodiscard]] http::LinkReport describe(tcp::ConnectionId connection) const override;
   std::size_t turn(tcp::Time now) override;
 

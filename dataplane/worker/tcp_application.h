@@ -5,6 +5,8 @@
 #include <cstddef>
 
 #include "dataplane/http/link_report.h"
+#include "dataplane/http/withdrawal.h"
+#include "dataplane/l4/flow_filter.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/tcp/stack.h"
 
@@ -32,6 +34,12 @@ class TcpApplication {
   virtual void notify(tcp::ConnectionId connection, tcp::Event event) = 0;
   virtual void over(tcp::ConnectionId connection, tcp::Cause cause) = 0;
 
+  // Ends what is under way for these clients at these servers, looking at `budget` connections at most, from `from` on
+  // (http::Proxy::withdraw). Between two turns.
+  virtual http::WithdrawalProgress withdraw(const l4::FlowFilter& /*filter*/, std::uint32_t /*from*/,
+                                            std::size_t /*budget*/, tcp::Time /*now*/) {
+    return {};
+  }
   // What it does on a connection; what it does not tell is default. Between two turns.
   [[nodiscard]] virtual http::LinkReport describe(tcp::ConnectionId /*connection*/) const { return {}; }
 

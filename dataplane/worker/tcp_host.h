@@ -119,6 +119,11 @@ class TcpHost final : private tcp::StackOutput {
   [[nodiscard]] std::optional<QuotedSegment> quoted_in(const packet::PacketView& error) const;
   // Such an error, about a connection of this worker.
   void receive_error(const QuotedSegment& quoted, const packet::PacketView& error, std::uint64_t now_ns);
+  // Ends what is under way in the application (TcpApplication::withdraw).
+  [[nodiscard]] http::WithdrawalProgress withdraw(const l4::FlowFilter& filter, std::uint32_t from,
+                                                  std::size_t budget) {
+    return application_.withdraw(filter, from, budget, now());
+  }
   // What the application does on a connection.
   [[nodiscard]] http::LinkReport describe(tcp::ConnectionId connection) const {
     return application_.describe(connection);

@@ -252,6 +252,18 @@ void ProxyWorld::set_up(std::size_t server, bool up) {
   listener_->state->states[server].up.store(up);
 }
 
+std::size_t ProxyWorld::withdraw(const Withdrawal& which, std::size_t budget) {
+  std::size_t ended = 0;
+  std::optional<std::uint32_t> next = 0;
+  while (next) {
+    const WithdrawalProgress progress = proxy_->withdraw(which, *next, budget, now_);
+    ended += progress.ended;
+    next = progress.next;
+  }
+  turn();
+  return ended;
+}
+
 int ProxyWorld::requests_at(std::size_t server) const {
   const auto found = counted_.find(listener_->servers[server].id.value);
   return found == counted_.end() ? 0 : found->second;

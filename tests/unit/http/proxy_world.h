@@ -85,6 +85,8 @@ class ProxyWorld final : private Ground {
   // The same with a rule: what begins with `url` has a target of its own, with the listener's servers.
   void publish_with_rule(const char* url);
   void set_up(std::size_t server, bool up);
+  // Servers are taken away, by steps of `budget`; how many requests that ends.
+  std::size_t withdraw(const Withdrawal& which, std::size_t budget = 16);
   [[nodiscard]] LinkReport describe(std::size_t peer) const { return proxy_->describe(peers_[peer].id); }
   [[nodiscard]] const std::vector<AccessRecord>& log() const { return log_; }
   [[nodiscard]] Proxy& proxy() { return *proxy_; }

@@ -224,6 +224,7 @@ there are more; --limit N shows up to N, --client, --server and --listener narro
 TEST(RenderFlows, CountsInWords) {
   EXPECT_EQ(render_flows(object(R"({"count":1})")), "1 flow\n");
   EXPECT_EQ(render_flows(object(R"({"cleared":8})")), "8 flows cleared\n");
+  EXPECT_EQ(render_flows(object(R"({"cleared":8,"requests":1})")), "8 flows cleared, 1 request ended\n");
 }
 
 TEST(RenderConnections, ListsConnectionsWithWhatTheyDoAndTcpsNumbers) {
