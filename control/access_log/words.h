@@ -25,6 +25,8 @@ namespace steelyard::control::access_log {
       return "expired";
     case http::CookieVerdict::down:
       return "down";
+    case http::CookieVerdict::drained:
+      return "drained";
   }
   return "off";
 }

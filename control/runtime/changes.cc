@@ -202,6 +202,7 @@ void Runtime::apply(Plan plan) {
       }
       const bool up = !backend.checked || checker_->is_up({backend.id.value});  // what nobody checks is not down
       if (!new_state) {
+        built->state->states[server].sessions_over.store(false, std::memory_order_relaxed);  // drains have ended
         if (take_as(*built->state, server, up)) {
           failed.push_back({listener, server});
         }
@@ -332,14 +333,28 @@ bool Runtime::still_holds(const DeadlineKey& deadline) const {
          drain_of(settings).has_value();
 }
 
+// Whether holders of a drained server's session cookies are scheduled anew (http listeners).
+void Runtime::set_sessions_over(service::BackendId backend, bool over) {
+  const auto place = places_.find(backend.value);
+  if (place != places_.end()) {
+    const service::ListenerId listener = plan_.listeners[place->second.listener].id;
+    service::ListenerState& state = *plan_.snapshot->listeners[listener.value]->state;
+    state.states[place->second.server].sessions_over.store(over, std::memory_order_release);
+  }
+}
+
 void Runtime::check_deadlines() {
   const auto now = steady_clock::now();
   std::erase_if(deadlines_, [&](const auto& deadline) {
     if (now < deadline.second) {
       return false;
     }
+    const auto& [backend, cause] = deadline.first;
     if (still_holds(deadline.first)) {
-      to_reset_.push_back({deadline.first.first});
+      if (cause == Cause::drained) {
+        set_sessions_over({backend}, true);
+      }
+      to_reset_.push_back({backend});
     }
     return true;
   });

@@ -154,6 +154,7 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
         continue;
       }
       cancel_deadline(backend.id, Cause::drained);
+      set_sessions_over(backend.id, false);
       const auto drain = value ? std::optional(std::chrono::seconds(*value)) : drain_of(settings);
       if (action == "drain" && drain) {
         set_deadline(backend.id, Cause::drained, *drain);

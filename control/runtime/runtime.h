@@ -121,6 +121,7 @@ class Runtime {
   void cancel_deadline(service::BackendId backend, Cause cause) { deadlines_.erase({backend.value, cause}); }
   [[nodiscard]] bool has_deadline(service::BackendId backend) const;
   [[nodiscard]] bool still_holds(const DeadlineKey& deadline) const;
+  void set_sessions_over(service::BackendId backend, bool over);
   void check_deadlines();
   void start_resets();
   void keep_new_bandwidths(const Plan& old);

@@ -35,7 +35,8 @@ enum class CookieVerdict : std::uint8_t {
   valid,    // its server was used
   invalid,  // forged, or not ours
   expired,
-  down,  // its server is down, draining or gone: another one was scheduled
+  down,     // its server is down or gone: another one was scheduled
+  drained,  // its server takes no more sessions: another one was scheduled
 };
 
 struct AccessRecord {

@@ -116,6 +116,7 @@ class Proxy::Machine {
   void take_request(LinkIndex index);
   void begin_exchange(LinkIndex index, std::size_t octets);
   [[nodiscard]] bool admit(ExchangeIndex x, const RequestHead& head);
+  [[nodiscard]] static bool keeps_sessions(const service::Listener& target, std::size_t place);
   void judge_cookie(Exchange& exchange, const service::Listener& target, const RequestHead& head);
   void continue_request(ExchangeIndex x);
   [[nodiscard]] bool pass_request_body(ExchangeIndex x);

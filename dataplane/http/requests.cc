@@ -217,6 +217,12 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
   return true;
 }
 
+// Does a server go on with its sessions? One of weight 0 until its drain is over.
+bool Proxy::Machine::keeps_sessions(const service::Listener& target, std::size_t place) {
+  return target.servers[place].weight != 0 ||
+         (target.http->cookie.drain && !target.state->states[place].sessions_over.load(std::memory_order_acquire));
+}
+
 // Which server does the client's session have?
 void Proxy::Machine::judge_cookie(Exchange& exchange, const service::Listener& target, const RequestHead& head) {
   const service::SessionCookie& settings = target.http->cookie;
@@ -233,13 +239,13 @@ void Proxy::Machine::judge_cookie(Exchange& exchange, const service::Listener& t
   if (session.verdict == CookieVerdict::valid) {
     const service::Server& server = target.servers[session.server];
     const bool up = target.state->states[session.server].up.load(std::memory_order_acquire);
-    if (up && (server.weight != 0 || settings.drain)) {
+    if (up && keeps_sessions(target, session.server)) {
       exchange.sticky_place = static_cast<std::uint32_t>(session.server);
       exchange.sticky_backend = server.id;
       exchange.cookie_first_seen = session.stamp.first_seen;
       exchange.set_cookie = inserts && SessionCookies::needs_refresh(session.stamp, seconds, timeout);
     } else {
-      session.verdict = CookieVerdict::down;
+      session.verdict = up ? CookieVerdict::drained : CookieVerdict::down;
     }
   }
   exchange.record.cookie = session.verdict;

@@ -76,7 +76,8 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
     const bool there = exchange.sticky_place < target.servers.size() &&
                        target.servers[exchange.sticky_place].id == exchange.sticky_backend &&
                        target.state->states[exchange.sticky_place].up.load(std::memory_order_acquire);
-    if (there && exchange.sticky_tried < sticky_tries) {
+    const bool keeps = there && keeps_sessions(target, exchange.sticky_place);
+    if (keeps && exchange.sticky_tried < sticky_tries) {
       if (!ground_.has_place(target.servers[exchange.sticky_place])) {
         refused = Cause::queue_full;  // the session waits for its server
         return std::nullopt;
@@ -87,7 +88,7 @@ std::optional<std::uint32_t> Proxy::Machine::choose(Exchange& exchange, const se
     exchange.sticky_place = nobody;
     exchange.set_cookie = cookie.kind == service::SessionCookie::Kind::insert;
     exchange.cookie_first_seen = static_cast<std::uint32_t>(wall_us_ / 1'000'000);
-    exchange.record.cookie = CookieVerdict::down;
+    exchange.record.cookie = there && !keeps ? CookieVerdict::drained : CookieVerdict::down;
   }
   if (cookie.strict && exchange.record.cookie == CookieVerdict::down) {
     refused = Cause::sticky_server_down;

@@ -47,6 +47,8 @@ struct ServerState {
   std::atomic<bool> up{true};
   // Nanoseconds of the workers' clock when the server came back; 0: no slow start is running.
   std::atomic<std::uint64_t> recovered_at{0};
+  // Its drain is over: while its weight is 0, holders of session cookies are scheduled anew.
+  std::atomic<bool> sessions_over{false};
 };
 
 struct Server {

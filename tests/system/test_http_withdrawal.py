@@ -1,10 +1,10 @@
-"""What becomes of requests whose server is removed, drained or cleared."""
+"""What becomes of requests and sessions whose server is removed, drained or cleared."""
 
 import copy
 import threading
 import time
 
-from harness import config
+from harness import config, http
 from harness.case import for_each
 from harness.plan import IPV4, endpoint
 from harness.shell import eventually
@@ -69,3 +69,24 @@ class HttpWithdrawnServers(HttpCase):
             with self.assertRaises(ConnectionResetError):
                 time.sleep(2)
                 connection.rest()
+
+    def test_sessions_stay_during_a_drain_and_move_after_it(self):
+        self.web_servers(2)
+        sticky = {"type": "insert", "cookie_timeout": 600}
+        steelyard = self.listen(groups=[config.group("web", IPV4, 80, weights=(100, 100))], sticky_session=sticky)
+        self.when_up(2)
+        with self.connect() as connection:
+            first = connection.ask()
+        cookie, name = first.header("Set-Cookie").split(";")[0], first.json()["server"]
+        server = endpoint(IPV4.server("ab".index(name)), 80)
+
+        def who():
+            with http.connect(self.client, IPV4.vip(), 80) as connection:
+                return connection.ask(headers=[("Cookie", cookie)]).json()["server"]
+
+        steelyard.command("server", "drain", "web", server)
+        self.assertEqual(who(), name)
+        steelyard.command("server", "drain", "web", server, "1")
+        eventually(lambda: who() != name, "the session moves", timeout=15)
+        steelyard.command("server", "enable", "web", server)
+        self.assertEqual(who(), name)

@@ -143,6 +143,28 @@ TEST(Sessions, AServerWithoutWeightKeepsItsSessionsOrNot) {
   }
 }
 
+TEST(Sessions, WhenADrainIsOverItsSessionsMoveUntilTheServerHasWeightAgain) {
+  for (const bool strict : {true, false}) {
+    service::HttpSettings http = inserting();
+    http.cookie.strict = strict;
+    ProxyWorld world({.http = http, .servers = 2});
+    const auto first = ask(world, std::string(ProxyWorld::get));
+    const std::size_t place = first.server == world.listener().servers[0].address ? 0 : 1;
+    const std::string cookie = cookie_in(first.answer);
+    world.listener().servers[place].weight = 0;
+    world.publish();
+    EXPECT_EQ(ask(world, with_cookie(cookie)).server, first.server);
+    world.listener().state->states[place].sessions_over.store(true);
+    const auto moved = ask(world, with_cookie(cookie));
+    EXPECT_NE(moved.server, first.server);
+    EXPECT_NE(cookie_in(moved.answer), "");
+    EXPECT_EQ(world.log().back().cookie, CookieVerdict::drained);
+    world.listener().servers[place].weight = 100;
+    world.publish();
+    EXPECT_EQ(ask(world, with_cookie(cookie)).server, first.server);
+  }
+}
+
 TEST(Sessions, ARefusedConnectionIsTriedOnceMoreAndThenTheSessionMoves) {
   ProxyWorld world({.http = inserting(), .servers = 2});
   const auto first =
