@@ -54,7 +54,7 @@ WithdrawalProgress Proxy::Machine::withdraw(const Withdrawal& which, std::uint32
       withdraw(link.exchange, which.of_servers());
       ++progress.ended;
       spent += ending_cost;
-    } else if (link.side == Side::server && link.idle && !which.client &&
+    } else if (link.side == Side::server && (link.idle || link.kept) && !which.client &&
                (!which.listener || *which.listener == link.listener) && concerns_server(which, link)) {
       close_idle(index);
       spent += ending_cost;
