@@ -9,14 +9,15 @@
 #   sudo bench/run.sh tcp [--rounds N] [--build FOLDER]
 #       goodput of the userspace TCP over a wire of 10 ms each way that loses 1%, in turns with the kernel's over the same
 #   sudo bench/run.sh http [--rounds N] [--seconds N] [--build FOLDER]
-#       wrk through Steelyard, HAProxy (package haproxy) and nginx in turns, on connections that stay and on new ones
+#       wrk through Steelyard, HAProxy (package haproxy) and nginx in turns, on connections that stay and on new ones;
+#       then what 10,000 readers that do not read cost others
 #
 # --build takes programs that are there instead of building.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
-  sed -n '2,15s/^# \{0,1\}//p' "$0"
+  sed -n '2,16s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 what=${1:-}
@@ -131,6 +132,7 @@ case "$what" in
     bench/http_compare.py --rounds "$rounds" --seconds "$seconds"
     echo "a connection for each request:"
     bench/http_compare.py --rounds "$rounds" --seconds "$seconds" --new
+    bench/http_stalled.py
     ;;
   --help) usage 0 ;;
   *) usage 2 >&2 ;;
