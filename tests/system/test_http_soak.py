@@ -171,7 +171,6 @@ class HttpSoak(SystemCase):
             self.addCleanup(server.kill)
         original = document(workers)
         steelyard = self.run_steelyard(original)
-        free = [self.buffers(steelyard, worker) for worker in range(workers)]
         self.lose(self.client.namespace)
         for namespace in self.net.servers:
             self.lose(namespace)
@@ -206,9 +205,7 @@ class HttpSoak(SystemCase):
         for server in servers:
             server.kill()  # which ends the connections that wait for a request
         eventually(lambda: self.open_connections(steelyard) == 0, "no connection is left", timeout=90)
-        eventually(
-            lambda: [self.buffers(steelyard, worker) for worker in range(workers)] == free, "all buffers are back", timeout=30
-        )
+        eventually(lambda: self.buffers_held(steelyard) == {}, "all buffers are back", timeout=30)
         steelyard.assert_exact_accounting()
 
     @staticmethod
@@ -218,5 +215,10 @@ class HttpSoak(SystemCase):
         )
 
     @staticmethod
-    def buffers(steelyard, worker):
-        return {pool: counts["used"] for pool, counts in steelyard.stats()["workers"][worker]["buffers"].items()}
+    def buffers_held(steelyard):
+        return {
+            (worker["worker"], pool): counts["used"]
+            for worker in steelyard.stats()["workers"]
+            for pool, counts in worker["buffers"].items()
+            if counts["used"]
+        }
