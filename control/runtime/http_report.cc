@@ -108,10 +108,10 @@ void add_http(json::object& object, const config::Listener& settings, const List
                                       {"port", http.redirect->port}};
     return;
   }
-  object["client_address"] = config::to_string(settings.client_address);
   if (http.fixed_answer) {
     object["answer"] = http.fixed_answer->status;
   } else {
+    object["client_address"] = config::to_string(settings.client_address);
     object["sticky_session"] = session_of(http.cookie);
   }
   if (http.gzip) {

@@ -69,7 +69,7 @@ TEST(HttpReport, ShowsWhatIsGzipped) {
   boost::json::object own;
   add_http(own, listener.settings, listener.own, http);
   EXPECT_EQ(boost::json::serialize(own),
-            R"({"sticky_session":{"type":"off"},"gzip":{"min_bytes":5,"types":["text/css"]}})");
+            R"({"client_address":"none","sticky_session":{"type":"off"},"gzip":{"min_bytes":5,"types":["text/css"]}})");
 }
 
 TEST(HttpReport, ShowsWhereARedirectLeads) {
