@@ -7,7 +7,6 @@
 #include <array>
 #include <bit>
 #include <charconv>
-#include <cstring>
 
 #include "dataplane/http/content_coding.h"
 #include "dataplane/http/machine.h"
@@ -248,7 +247,7 @@ void Proxy::Machine::send_chunk(Exchange& exchange, std::string_view end) {
   std::size_t begin = room_before;
   std::size_t at = room_before;
   const auto put = [&](std::string_view text) {
-    std::memcpy(octets + at, text.data(), text.size());
+    std::ranges::copy(text, octets + at);
     at += text.size();
   };
   if (compression.filled != 0) {
