@@ -44,9 +44,9 @@ enum class Cause : std::uint8_t {
 inline constexpr std::size_t cause_count = static_cast<std::size_t>(Cause::bad_proxy_header) + 1;
 
 [[nodiscard]] constexpr std::string_view code_of(Cause cause) {
-  constexpr std::array<std::string_view, cause_count> codes{"--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL",
-                                                            "HL", "BV", "RD", "FX", "NS", "SD", "QF", "QT", "NR", "LS",
-                                                            "CF", "CT", "BA", "SC", "SW", "AT", "AC", "AS", "CG", "CS", "PH"};
+  constexpr std::array<std::string_view, cause_count> codes{
+      "--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL", "HL", "BV", "RD", "FX", "NS", "SD",
+      "QF", "QT", "NR", "LS", "CF", "CT", "BA", "SC", "SW", "AT", "AC", "AS", "CG", "CS", "PH"};
   return codes[static_cast<std::size_t>(cause)];
 }
 

@@ -1,7 +1,7 @@
 // What the proxy stands on: TCP, buffers, layer 4's bookkeeping of servers, the log. A worker implements it
-// (worker/http_application.h), tests play it. Called from Proxy::turn() and withdraw(); endpoints_of(), memory() and compact() also
-// while TCP tells something. Nothing in it calls the proxy back but through accepted(), deliver(), notify() and over(),
-// as tcp::Stack does. Worker thread.
+// (worker/http_application.h), tests play it. Called from Proxy::turn() and withdraw(); endpoints_of(), memory() and
+// compact() also while TCP tells something. Nothing in it calls the proxy back but through accepted(), deliver(),
+// notify() and over(), as tcp::Stack does. Worker thread.
 #pragma once
 
 #include <cstddef>
