@@ -15,8 +15,10 @@ void check_taken(const http::RequestHead& head, const http::ParseLimits& limits)
     fuzz::require_writable(text);
     require(text.find(' ') == std::string_view::npos);
   }
-  require(head.target == "*" || head.target.starts_with('/'));
-  require(head.target.starts_with(head.path) && head.target.size() <= limits.target_octets);
+  const bool without_path = head.target.starts_with('?');
+  require(head.target == "*" || head.target.starts_with('/') || without_path);
+  require(without_path ? head.path == "/" : head.target.starts_with(head.path));
+  require(head.target.size() <= limits.target_octets);
   require(head.method != http::Method::connect && head.method != http::Method::trace);
   require(head.version == http::Version::http_1_0 || !head.host.empty());
   require(head.authority.starts_with(head.host) && head.fields.size() <= limits.fields);
