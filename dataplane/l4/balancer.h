@@ -5,12 +5,12 @@
 // Read first: flow.h (the entry), rewrite.h (the modes), ARCHITECTURE.md "A packet's way".
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "dataplane/l4/balancer_setup.h"
 #include "dataplane/l4/bandwidth.h"
 #include "dataplane/l4/counters.h"
 #include "dataplane/l4/flow_filter.h"
@@ -23,6 +23,7 @@
 #include "dataplane/l4/source_table.h"
 #include "dataplane/l4/tcp_tracker.h"
 #include "dataplane/l4/tunnel.h"
+#include "dataplane/l4/verdict.h"
 #include "dataplane/neighbor/neighbor_table.h"
 #include "dataplane/packet/build.h"
 #include "dataplane/packet/view.h"
@@ -31,118 +32,6 @@
 #include "dataplane/service/stable_array.h"
 
 namespace steelyard::l4 {
-
-// A flow between begin() and finish(): decided and counted, not in the table yet. `listener` is the snapshot's; `from`
-// is the side whose packet it is.
-template <class Family>
-struct Opening {
-  // Of the packets that come the other way.
-  [[nodiscard]] std::uint64_t answer_hash() const { return from == Side::client ? server_hash : client_hash; }
-
-  Flow<Family> flow;
-  Side from;
-  const service::Listener* listener;
-  std::size_t server;  // place in the listener
-  std::uint64_t client_hash;
-  std::uint64_t server_hash;
-  neighbor::HopIndex hop;
-};
-
-// What is to be done with a packet.
-struct Verdict {
-  enum class Kind : std::uint8_t {
-    forward,     // rewritten; send it to `hop`
-    opening,     // it opens a flow; finish() it
-    drop,        // `reason`
-    hand_off,    // it belongs to `worker`
-    ask_home,    // `worker` decides which server the client gets, and returns the packet to us
-    return_to,   // decided: `backend` is for the packet that `worker` sent us
-    unclaimed,   // neither a flow nor a service of ours
-    terminated,  // TCP that ends here, layer 7's: of a client of `listener`, or without one (0)
-    split,       // rewritten; send it to `hop` in pieces of at most `mtu` bytes
-    too_big,     // untouched; tell its sender that `mtu` bytes go on, and drop it
-    consumed,    // it was for us, and has been read
-  };
-  Kind kind = Kind::drop;
-  packet::DropReason reason = packet::DropReason::unmatched;
-  neighbor::HopIndex hop = {};
-  service::WorkerId worker = {};
-  service::ListenerId listener = {};
-  service::BackendId backend = {};
-  std::uint16_t mtu = 0;
-  std::uint8_t grown = 0;  // bytes by which the frame begins earlier than it did, at most most_grown
-
-  static Verdict dropped(packet::DropReason reason) { return {.kind = Kind::drop, .reason = reason}; }
-  static Verdict forwarded(neighbor::HopIndex hop) { return {.kind = Kind::forward, .hop = hop}; }
-  static Verdict handed_off(service::WorkerId worker) { return {.kind = Kind::hand_off, .worker = worker}; }
-};
-static_assert(sizeof(Verdict) <= 16, "a larger one is returned in memory: 50 instructions a new flow");
-
-// What forward_known() has done with a packet.
-struct Forwarded {
-  neighbor::HopIndex hop = {};  // 0: nothing
-  std::uint8_t grown = 0;       // as in Verdict
-};
-
-// A server's place in the listener, or why there is none.
-struct ServerChoice {
-  std::optional<std::size_t> server;
-  packet::DropReason refused = packet::DropReason::no_usable_server;
-};
-
-// What the balancer asks of its worker besides the verdicts. Slow path only.
-class BalancerOutput {
- public:
-  virtual ~BalancerOutput() = default;
-  // Sends an IP packet that the balancer has built. False: there was no buffer.
-  virtual bool send_built(std::span<const std::uint8_t> ip_packet, bool is_v6, neighbor::HopIndex hop) = 0;
-};
-
-// What tunnels need to know of a port. Our own addresses on it are the sources of outer headers when the pool of local
-// addresses has none of the family.
-struct TunnelPort {
-  std::uint16_t mtu = 1500;
-  std::vector<service::Address> addresses;
-};
-
-// What a worker's balancer is made of; everything referred to outlives it.
-struct BalancerSetup {
-  service::WorkerId worker;
-  std::size_t workers = 1;
-  packet::HashKey key;
-  // Of full NAT's initial sequence numbers. Key and clock go on over a restart: the servers still hold the TIME_WAITs
-  // of the process before, and judge our numbers by them.
-  packet::HashKey sequence_key;
-  std::uint64_t sequence_clock_ns = 0;  // at time 0
-  std::uint64_t seed = 0;               // of port order and answer numbers
-  std::span<std::byte> memory_v4;
-  std::span<std::byte> memory_v6;
-  std::size_t flows_v4 = 0;
-  std::size_t flows_v6 = 0;
-  std::vector<service::Address> own_addresses;  // the ports' own: never a flow's, whoever talks to them
-  std::vector<service::Address> local_addresses;
-  PortRange local_ports;
-  PortRange terminated_ports{1, 0};            // of local addresses, too: TCP to them is layer 7's; empty: none
-  std::vector<PersistenceTable*> persistence;  // by worker
-  service::StableArray<BackendCounters>* backends = nullptr;       // this worker's, by BackendId
-  service::StableArray<TunnelEnd>* tunnels = nullptr;              // the same
-  std::vector<service::StableArray<ListenerCounters>*> listeners;  // by worker; each by ListenerId
-  std::vector<SourceTable*> sources;                               // by worker
-  PathMtuTable* path_mtus = nullptr;                               // all workers'
-  std::vector<TunnelPort> tunnel_ports;                            // by PortIndex
-  service::StableArray<service::Gauge>* active = nullptr;  // this worker's connections that have not ended, as well
-  service::StableArray<schedule::Scheduler>* schedulers = nullptr;  // this worker's, by ListenerId
-  // Connections that the other workers have, by BackendId, summed by control every 10 ms or sooner.
-  const service::StableArray<service::Gauge>* others = nullptr;
-  const std::atomic<std::uint64_t>* others_version = nullptr;  // grows with every sum
-  // Connections that this worker may have at servers with max_connections, by BackendId: control's word.
-  const service::StableArray<service::Gauge>* permits = nullptr;
-  // By ListenerId: this worker's meters of listeners with a limit, and its part of their rates, in bytes a second.
-  service::StableArray<BandwidthMeter>* meters = nullptr;
-  const service::StableArray<service::Counter>* bandwidth_shares = nullptr;
-  neighbor::NeighborTable* neighbors = nullptr;
-  BalancerOutput* output = nullptr;
-};
 
 class Balancer {
  public:
