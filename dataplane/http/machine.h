@@ -3,7 +3,8 @@
 //   proxy.cc     what TCP tells, the turn, timers
 //   links.cc     connections: making, sending, closing, letting go
 //   requests.cc  clients: heads, admission, routing
-//   servers.cc   choosing a server, connections to servers, what idles, trying again
+//   servers.cc   choosing a server, connections to servers, trying again
+//   pool.cc      connections to servers that wait for a request
 //   queues.cc    requests that wait for a server with room
 //   answers.cc   servers: heads of answers, bodies, tunnels, the end of an exchange
 //   own_answers.cc  what we answer ourselves
@@ -150,12 +151,15 @@ class Proxy::Machine {
   // `in_order`: all has been said on it. Otherwise a reset, so that the server stops working for nobody.
   void close_server(LinkIndex index, bool in_order);
   void uncount(Exchange& exchange);
+  void on_server_deadline(LinkIndex index);
+
+  // pool.cc
   void put_idle(LinkIndex index);
   [[nodiscard]] LinkIndex take_idle(service::BackendId backend);
   void unlink_idle(LinkIndex index);
   void close_idle(LinkIndex index);
   [[nodiscard]] bool still_wanted(const Link& server) const;
-  void on_server_deadline(LinkIndex index);
+  void on_idle_deadline(LinkIndex index);
 
   // withdrawing.cc
   void withdraw(ExchangeIndex x, bool elsewhere);

@@ -570,6 +570,21 @@ TEST(ProxyFailures, ARequestWhoseRuleIsTakenAwayGoesWhereSuchRequestsGoNow) {
   EXPECT_EQ(world.log().at(0).target, world.log().at(0).listener);
 }
 
+TEST(ProxyFailures, ARequestWhoseRuleIsTakenAwayIsAnsweredWhereSuchRequestsAreNow) {
+  ProxyWorld world;
+  world.publish_with_rule("/api");
+  world.accept_at_once = false;
+  const auto client = world.client();
+  world.says(client, "GET /api HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  service::HttpSettings http = *world.listener().http;
+  http.fixed_answer.emplace();
+  world.listener().http = std::make_shared<const service::HttpSettings>(http);
+  world.publish();
+  world.refuses(world.last_opened());
+  EXPECT_THAT(world.heard(client), StartsWith("HTTP/1.1 403 "));
+  EXPECT_EQ(world.opened().size(), 1U);
+}
+
 TEST(ProxyFailures, ARequestThatWaitsForARuleThatIsTakenAwayGoesWhereSuchRequestsGoNow) {
   ProxyWorld world;
   world.publish_with_rule("/api");

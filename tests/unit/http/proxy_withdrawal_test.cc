@@ -120,6 +120,17 @@ TEST_F(Withdrawals, IdleConnectionsOfThatServerAreClosedAndNoOthers) {
   EXPECT_EQ(world_.proxy().counters().idle.get(), 1U);
 }
 
+TEST_F(Withdrawals, OneThatWaitsForItsClientsNextRequestIsClosed) {
+  world_.listener().client_address = service::ClientAddress::proxy_v2;
+  world_.publish();
+  world_.says(world_.client(), ProxyWorld::get);
+  const auto server = world_.last_opened();
+  world_.says(server, ProxyWorld::ok);
+  EXPECT_FALSE(world_.peer(server).finished);
+  EXPECT_EQ(withdraw(backend()), 0U) << "no request";
+  EXPECT_TRUE(world_.peer(server).finished);
+}
+
 TEST_F(Withdrawals, OtherServersRequestsGoOn) {
   const auto client = world_.client();
   world_.says(client, ProxyWorld::get);
