@@ -1,5 +1,4 @@
 // Requests from the admin socket about TCP connections that end in the workers.
-#include <algorithm>
 #include <boost/json/array.hpp>
 
 #include "control/runtime/connection_report.h"
@@ -10,8 +9,6 @@ namespace steelyard::control {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::int64_t most_listed = 100'000;
 
 // At most `limit` of what the workers have found, and whether there is more.
 json::object listed(const FlowJobs::Connections& results, std::size_t limit) {
@@ -35,22 +32,13 @@ json::object listed(const FlowJobs::Connections& results, std::size_t limit) {
 void Runtime::handle_connections(const json::object& request, const Reply& reply) {
   const std::string action = text_of(request, "action");
   worker::ConnectionFilter filter;
-  if (const std::string client = text_of(request, "client"); !client.empty()) {
-    filter.client = service::Address::parse(client);
-    if (!filter.client) {
-      return reply(refused("'" + client + "' is no address"));
-    }
+  const auto whose = read_whose(request);
+  if (!whose) {
+    return reply(refused(whose.error()));
   }
-  if (const std::string server = text_of(request, "server"); !server.empty()) {
-    const auto endpoint = parse_endpoint(server);
-    if (!endpoint) {
-      return reply(refused("'" + server + "' is neither ADDRESS nor ADDRESS:PORT"));
-    }
-    filter.server = endpoint->address;
-    if (endpoint->port != 0) {
-      filter.server_port = endpoint->port;
-    }
-  }
+  filter.client = whose->client;
+  filter.server = whose->server;
+  filter.server_port = whose->server_port;
   if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
     const auto found = find_listener(plan_, listener);
     if (!found) {
@@ -60,8 +48,7 @@ void Runtime::handle_connections(const json::object& request, const Reply& reply
   }
   using Action = worker::ConnectionCommand::Action;
   if (action == "list") {
-    const auto limit =
-        static_cast<std::size_t>(std::clamp<std::int64_t>(number_of(request, "limit").value_or(100), 1, most_listed));
+    const std::size_t limit = limit_of(request);
     flow_jobs_->start(Action::list, filter, limit,
                       [reply, limit](const FlowJobs::Connections& results) { reply(ok(listed(results, limit))); });
     return;

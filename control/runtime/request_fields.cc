@@ -62,6 +62,32 @@ std::string endpoint_text(const service::Address& address, std::uint16_t port) {
   return (address.is_v4() ? address.to_string() : '[' + address.to_string() + ']') + ':' + std::to_string(port);
 }
 
+tl::expected<Whose, std::string> read_whose(const json::object& request) {
+  Whose whose;
+  if (const std::string client = text_of(request, "client"); !client.empty()) {
+    whose.client = service::Address::parse(client);
+    if (!whose.client) {
+      return tl::unexpected("'" + client + "' is no address");
+    }
+  }
+  if (const std::string server = text_of(request, "server"); !server.empty()) {
+    const auto endpoint = parse_endpoint(server);
+    if (!endpoint) {
+      return tl::unexpected("'" + server + "' is neither ADDRESS nor ADDRESS:PORT");
+    }
+    whose.server = endpoint->address;
+    if (endpoint->port != 0) {
+      whose.server_port = endpoint->port;
+    }
+  }
+  return whose;
+}
+
+std::size_t limit_of(const json::object& request) {
+  constexpr std::int64_t most = 100'000;
+  return static_cast<std::size_t>(std::clamp<std::int64_t>(number_of(request, "limit").value_or(100), 1, most));
+}
+
 tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text) {
   const ListenerPlan* found = nullptr;
   for (const ListenerPlan& listener : plan.listeners) {

@@ -28,6 +28,17 @@ struct Endpoint {
 [[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text);
 [[nodiscard]] std::string endpoint_text(const service::Address& address, std::uint16_t port);
 
+// Whose flows or connections a request is about: its members "client" and "server".
+struct Whose {
+  std::optional<service::Address> client;
+  std::optional<service::Address> server;
+  std::optional<std::uint16_t> server_port;  // host order
+};
+// Or a sentence for the administrator.
+[[nodiscard]] tl::expected<Whose, std::string> read_whose(const boost::json::object& request);
+// How many elements of a list it asks for; 100 when it does not say.
+[[nodiscard]] std::size_t limit_of(const boost::json::object& request);
+
 // The listener that LOAD_BALANCER:PROTOCOL:PORT names; LOAD_BALANCER:PORT will do where one protocol has the port. Or a
 // sentence for the administrator.
 [[nodiscard]] tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text);

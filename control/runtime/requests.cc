@@ -13,8 +13,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::int64_t most_listed_flows = 100'000;
-
 std::string_view state_name(l4::FlowState state) {
   switch (state) {
     case l4::FlowState::free:
@@ -171,22 +169,13 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
 void Runtime::handle_flows(const json::object& request, const Reply& reply) {
   const std::string action = text_of(request, "action");
   l4::FlowFilter filter;
-  if (const std::string client = text_of(request, "client"); !client.empty()) {
-    filter.client = service::Address::parse(client);
-    if (!filter.client) {
-      return reply(refused("'" + client + "' is no address"));
-    }
+  const auto whose = read_whose(request);
+  if (!whose) {
+    return reply(refused(whose.error()));
   }
-  if (const std::string server = text_of(request, "server"); !server.empty()) {
-    const auto endpoint = parse_endpoint(server);
-    if (!endpoint) {
-      return reply(refused("'" + server + "' is neither ADDRESS nor ADDRESS:PORT"));
-    }
-    filter.server = endpoint->address;
-    if (endpoint->port != 0) {
-      filter.server_port = endpoint->port;
-    }
-  }
+  filter.client = whose->client;
+  filter.server = whose->server;
+  filter.server_port = whose->server_port;
   if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
     const auto found = find_listener(plan_, listener);
     if (!found) {
@@ -196,8 +185,7 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
   }
   using Action = worker::FlowCommand::Action;
   if (action == "list") {
-    const auto limit = static_cast<std::size_t>(
-        std::clamp<std::int64_t>(number_of(request, "limit").value_or(100), 1, most_listed_flows));
+    const std::size_t limit = limit_of(request);
     flow_jobs_->start(Action::list, filter, limit, [this, reply, limit](const FlowJobs::Flows& results) {
       json::array flows;
       bool truncated = false;

@@ -28,6 +28,22 @@ TEST(RequestFields, ReadEndpointsOfBothFamiliesWithAndWithoutPorts) {
   EXPECT_EQ(endpoint_text(*service::Address::parse("2001:db8::1"), 80), "[2001:db8::1]:80");
 }
 
+TEST(RequestFields, SayWhoseConnectionsAreMeantAndHowMany) {
+  const auto whose = read_whose({{"client", "198.51.100.7"}, {"server", "[2001:db8::1]:80"}});
+  ASSERT_TRUE(whose);
+  EXPECT_EQ(whose->client->to_string(), "198.51.100.7");
+  EXPECT_EQ(whose->server->to_string(), "2001:db8::1");
+  EXPECT_EQ(whose->server_port, 80);
+  EXPECT_EQ(read_whose({{"server", "10.0.0.1"}})->server_port, std::nullopt);
+  EXPECT_EQ(read_whose({})->client, std::nullopt);
+  EXPECT_THAT(read_whose({{"client", "a"}}).error(), HasSubstr("'a' is no address"));
+  EXPECT_THAT(read_whose({{"server", "a:1"}}).error(), HasSubstr("neither ADDRESS nor ADDRESS:PORT"));
+  EXPECT_EQ(limit_of({}), 100U);
+  EXPECT_EQ(limit_of({{"limit", 7}}), 7U);
+  EXPECT_EQ(limit_of({{"limit", -7}}), 1U);
+  EXPECT_EQ(limit_of({{"limit", 1'000'000}}), 100'000U);
+}
+
 class FindListener : public ::testing::Test {
  protected:
   FindListener() {
