@@ -447,8 +447,6 @@ void Dataplane::commit_addresses(const service::Snapshot& snapshot) {
 }
 
 void Dataplane::publish(std::shared_ptr<const service::Snapshot> snapshot) {
-  commit_sources(*snapshot);
-  commit_addresses(*snapshot);
   populate_requests(current_.get(), *snapshot);
   std::shared_ptr<const service::Snapshot> old = std::exchange(current_, std::move(snapshot));
   set_limits();
