@@ -109,29 +109,15 @@ void idle(benchmark::State& state, Machine& machine) {
   check(told >= 0.9 * resident, "status tells of less than what connections take");
 }
 
-template <class Body>
-void add(const std::string& name, std::int64_t passes, Body body) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [body](benchmark::State& state) {
-                                 try {
-                                   body(state);
-                                 } catch (const std::exception& failed) {
-                                   state.SkipWithError(failed.what());
-                                 }
-                               })
-      ->UseManualTime()
-      ->Iterations(passes)
-      ->Unit(benchmark::kNanosecond);
-}
-
 std::unique_ptr<Machine> prepare() {
   auto machine = std::make_unique<Machine>(nic::Hugepages::automatic, memory_mib, 64);
   for (const std::size_t clients : {1'000UL, 100'000UL, 1'000'000UL}) {
-    add("http_path/keep_alive/" + std::to_string(clients), 201,
-        [clients, &machine = *machine](benchmark::State& state) { keep_alive(state, machine, clients); });
+    add_case("http_path/keep_alive/" + std::to_string(clients), 201,
+             [clients, &machine = *machine](benchmark::State& state) { keep_alive(state, machine, clients); });
   }
-  add("http_path/connection/1000", 101, [&machine = *machine](benchmark::State& state) { visits(state, machine); });
-  add("http_idle/1000000", 1, [&machine = *machine](benchmark::State& state) { idle(state, machine); });
+  add_case("http_path/connection/1000", 101,
+           [&machine = *machine](benchmark::State& state) { visits(state, machine); });
+  add_case("http_idle/1000000", 1, [&machine = *machine](benchmark::State& state) { idle(state, machine); });
   return machine;
 }
 

@@ -90,12 +90,12 @@ HttpPathStand::HttpPathStand(Machine& machine, std::size_t clients, std::string_
   }
   arriving_.reserve(8 * most_at_once);
   kept_.reserve(8 * most_at_once);
-  backends_.commit(servers);
-  tunnels_.commit(servers);
-  active_.commit(servers);
-  others_.commit(servers);
-  schedulers_.commit(2);
-  listeners_.commit(2);
+  tables_.backends.commit(servers);
+  tables_.tunnels.commit(servers);
+  tables_.active.commit(servers);
+  tables_.others.commit(servers);
+  tables_.schedulers.commit(2);
+  tables_.listeners.commit(2);
   published_.store(&snapshot_, std::memory_order_release);
   const std::size_t before = resident();
   const std::array<std::uint16_t, 1> mtus{1'500};
@@ -181,24 +181,14 @@ worker::WorkerSetup HttpPathStand::make_setup() {
   setup.tcp = worker::host_setup(plan_, tcp_pools_, pools_, 0);
   setup.tcp->headers = &headers_;
   l4::BalancerSetup& balancer = setup.balancer;
-  balancer.key = key_;
-  balancer.seed = 1;
+  tables_.put_into(balancer);
   balancer.memory_v4 = balancer.memory_v6 = {flow_memory_.get(), flow_bytes_};
   balancer.flows_v4 = balancer.flows_v6 = flows;
   balancer.own_addresses = setup.own_addresses;
   balancer.local_addresses = setup.local_addresses;
   balancer.local_ports = {1, 1'023};
   balancer.terminated_ports = plan_.local_ports;
-  balancer.persistence = {&persistence_};
-  balancer.backends = &backends_;
-  balancer.tunnels = &tunnels_;
-  balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{link.mtu, {own}}};
-  balancer.active = &active_;
-  balancer.listeners = {&listeners_};
-  balancer.schedulers = &schedulers_;
-  balancer.others = &others_;
-  balancer.others_version = &others_version_;
   return setup;
 }
 

@@ -106,21 +106,6 @@ void opening(benchmark::State& state, Machine& machine, service::Mode mode, serv
   alternate(state, stand, packets, write);
 }
 
-template <class Body>
-void add_case(const std::string& name, std::int64_t passes, Body body) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [body](benchmark::State& state) {
-                                 try {
-                                   body(state);
-                                 } catch (const std::exception& failed) {
-                                   state.SkipWithError(failed.what());
-                                 }
-                               })
-      ->UseManualTime()
-      ->Iterations(passes)
-      ->Unit(benchmark::kNanosecond);
-}
-
 template <class Family>
 void add_cases(Machine& machine, const std::string& family) {
   struct Mode {

@@ -97,12 +97,12 @@ Stand<Family>::Stand(Machine& machine, const StandPlan& plan)
       memory_(allocate(table_bytes_)),
       other_memory_(allocate(l4::FlowTable<packet::Ipv6>::memory_needed(smallest_table))),
       choices_(plan.established) {
-  backends_.commit(servers);
-  tunnels_.commit(servers);
-  active_.commit(servers);
-  others_.commit(servers);
-  schedulers_.commit(2);
-  listeners_.commit(2);
+  tables_.backends.commit(servers);
+  tables_.tunnels.commit(servers);
+  tables_.active.commit(servers);
+  tables_.others.commit(servers);
+  tables_.schedulers.commit(2);
+  tables_.listeners.commit(2);
   snapshot_ = make_snapshot(plan);
   published_.store(snapshot_.get(), std::memory_order_release);
   machine_.port().set_freeing(true);
@@ -175,24 +175,14 @@ worker::WorkerSetup Stand<Family>::make_setup() {
   setup.published = &published_;
   setup.clock = &machine_.clock();
   l4::BalancerSetup& balancer = setup.balancer;
-  balancer.key = key_;
-  balancer.seed = 1;
+  tables_.put_into(balancer);
   const std::span other(other_memory_.get(), l4::FlowTable<packet::Ipv6>::memory_needed(smallest_table));
   balancer.memory_v4 = balancer.memory_v6 = other;
   balancer.flows_v4 = balancer.flows_v6 = smallest_table;
   (Family::is_v6 ? balancer.memory_v6 : balancer.memory_v4) = std::span(memory_.get(), table_bytes_);
   (Family::is_v6 ? balancer.flows_v6 : balancer.flows_v4) = capacity_;
   balancer.local_addresses = setup.local_addresses;
-  balancer.persistence = {&persistence_};
-  balancer.backends = &backends_;
-  balancer.tunnels = &tunnels_;
-  balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{link.mtu, {own}}};
-  balancer.active = &active_;
-  balancer.listeners = {&listeners_};
-  balancer.schedulers = &schedulers_;
-  balancer.others = &others_;
-  balancer.others_version = &others_version_;
   return setup;
 }
 

@@ -15,6 +15,7 @@
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 
+#include "bench/balancer_tables.h"
 #include "bench/kept_port.h"
 #include "bench/traffic.h"
 #include "dataplane/nic/eal.h"
@@ -129,16 +130,7 @@ class Stand {
   bool tunnel_;
   std::unique_ptr<std::byte, FreeMemory> memory_;
   std::unique_ptr<std::byte, FreeMemory> other_memory_;  // of the other family, without flows
-  packet::HashKey key_{{0x243f6a8885a308d3U, 0x13198a2e03707344U, 0xa4093822299f31d0U, 0x082efa98ec4e6c89U}};
-  service::StableArray<l4::BackendCounters> backends_{service::max_backends};
-  service::StableArray<l4::TunnelEnd> tunnels_{service::max_backends};
-  l4::PathMtuTable path_mtus_{key_};
-  service::StableArray<service::Gauge> active_{service::max_backends};
-  service::StableArray<service::Gauge> others_{service::max_backends};
-  service::StableArray<l4::ListenerCounters> listeners_{service::max_listeners + 1};
-  service::StableArray<schedule::Scheduler> schedulers_{service::max_listeners + 1};
-  std::atomic<std::uint64_t> others_version_{0};
-  l4::PersistenceTable persistence_{1'024, key_};
+  BalancerTables tables_;
   worker::Mailbox mailbox_{"bench_mailbox", 64};
   std::shared_ptr<const service::Snapshot> snapshot_;
   std::atomic<const service::Snapshot*> published_{nullptr};

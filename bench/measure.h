@@ -48,6 +48,22 @@ class Passes {
   return bytes;
 }
 
+// A case that is timed by itself, `passes` times; one that throws is reported as failed.
+template <class Body>
+void add_case(const std::string& name, std::int64_t passes, Body body) {
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [body](benchmark::State& state) {
+                                 try {
+                                   body(state);
+                                 } catch (const std::exception& failed) {
+                                   state.SkipWithError(failed.what());
+                                 }
+                               })
+      ->UseManualTime()
+      ->Iterations(passes)
+      ->Unit(benchmark::kNanosecond);
+}
+
 // A whole program: its exit code. `prepare()` starts DPDK, registers the cases and returns what they need for as long
 // as they run.
 template <class Prepare>

@@ -301,21 +301,6 @@ void idle(benchmark::State& state, std::size_t connections) {
   state.counters["flow_bytes"] = echo.bytes_a_connection();
 }
 
-template <class Body>
-void add_case(const std::string& name, std::int64_t passes, Body body) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [body](benchmark::State& state) {
-                                 try {
-                                   body(state);
-                                 } catch (const std::exception& failed) {
-                                   state.SkipWithError(failed.what());
-                                 }
-                               })
-      ->UseManualTime()
-      ->Iterations(passes)
-      ->Unit(benchmark::kNanosecond);
-}
-
 void add_cases() {
   for (const std::size_t connections : {1'000UL, 1'000'000UL}) {
     const std::string suffix = "/stack/" + std::to_string(connections);
