@@ -1,10 +1,9 @@
 """The odd answers: a table like that of the odd requests, and the server that gives them."""
 
 import dataclasses
-import socket
-import threading
 
 from .cases import BODIES, CHUNKS, CODINGS, LENGTHS, named
+from .listening import Listening
 
 OK = "HTTP/1.1 200 OK\r\n"
 HINTS = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
@@ -74,22 +73,9 @@ class OddServer:
 
     def __init__(self, address, port):
         self.answers = odd_answers()
-        self._listening = socket.create_server((address, port), backlog=64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.close = Listening(address, port, self._serve).close
 
-    def close(self):
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
+    def _serve(self, connection, _):
         received = b""
         try:
             with connection:

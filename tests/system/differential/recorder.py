@@ -6,6 +6,8 @@ import re
 import socket
 import threading
 
+from .listening import Listening
+
 TIMEOUT = 10  # of a connection; no proxy is that slow
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
@@ -108,27 +110,17 @@ class Recorder:
     """Listens at one address; `take()` gives what has arrived since the last call."""
 
     def __init__(self, address, port):
-        self._listening = socket.create_server((address, port), backlog=64)
         self._changed = threading.Condition()
         self._arrivals, self._open = [], 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.close = Listening(address, port, self._serve, self._arrive).close
 
-    def close(self):
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            connection.settimeout(TIMEOUT)
-            arrival = Arrival()
-            with self._changed:
-                self._open += 1
-                self._arrivals.append(arrival)
-            threading.Thread(target=self._serve, args=(connection, arrival), daemon=True).start()
+    def _arrive(self, connection):
+        connection.settimeout(TIMEOUT)
+        arrival = Arrival()
+        with self._changed:
+            self._open += 1
+            self._arrivals.append(arrival)
+        return arrival
 
     def _serve(self, connection, arrival):
         reader = _Reader(connection, arrival)
