@@ -45,10 +45,6 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
   if (fin_queued_ && queue_.empty()) {
     on_fin_acknowledged(context);
   }
-  if (wants_writable_ && writable(context.settings) >= context.settings.send_buffer / 2) {
-    wants_writable_ = false;
-    context.output.notify(Event::writable);
-  }
 }
 
 // RFC 5681 section 2, before the segment's window is taken.

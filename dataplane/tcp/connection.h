@@ -112,7 +112,7 @@ class Connection {
   void on_unreachable(const Context& context, Sequence quoted, bool hard);
 
   // --- the application -------------------------------------------------------------------------------------------
-  // Octets that send() would take.
+  // Octets that send() would take as long as there are buffers enough.
   [[nodiscard]] std::uint32_t writable(const Settings& settings) const;
   // Queues slices and takes over the references of those that it has taken: the returned number of them, from the
   // front. It takes whole slices, as long as the buffer is not full; none when the sending side is closed or memory is
@@ -206,6 +206,8 @@ class Connection {
   [[nodiscard]] std::uint32_t payload_room() const;                          // of a full segment that we send
   [[nodiscard]] std::uint16_t announced_size(const Context& context) const;  // the MSS option that we send
   [[nodiscard]] std::uint32_t flight() const;
+  [[nodiscard]] std::uint32_t unsent_limit(const Context& context) const;
+  void tell_writable(const Context& context);
   void finish(const Context& context);
 
   // timers.cc

@@ -46,6 +46,7 @@ void Connection::on_segment(const Context& context, const Segment& received) {
     context.memory.release(segment.payload);
   }
   finish(context);
+  tell_writable(context);
 }
 
 // May the segment change anything? If not, it is answered as the RFCs demand.

@@ -26,7 +26,7 @@ void Connection::begin(const Context& context, const Origin& origin) {
 void Connection::connect(const Context& context, const Origin& origin) {
   begin(context, origin);
   state_ = State::syn_sent;
-  receive_.begin(Sequence{0}, context.settings.receive_buffer);
+  receive_.begin(Sequence{0}, context.settings.receive_buffer, context.settings.receive_start);
   send_syn(context);
   arm(context);
 }
@@ -56,7 +56,7 @@ void Connection::send_syn(const Context& context) {
 // What both SYNs have said.
 void Connection::negotiate(const Context& context, const Handshake& handshake) {
   peer_initial_ = handshake.peer_initial;
-  receive_.begin(peer_initial_ + 1, context.settings.receive_buffer);
+  receive_.begin(peer_initial_ + 1, context.settings.receive_buffer, context.settings.receive_start);
   last_acknowledged_ = receive_.next();
   // RFC 7323 section 2.2: only if both scale, and never the window of a SYN.
   scaled_ = handshake.scaled;

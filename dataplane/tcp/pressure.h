@@ -19,6 +19,7 @@ class Pressure {
   // Of `most` buffers that may be held `held` are.
   void update(std::uint64_t held, std::uint64_t most) {
     const std::uint64_t free = most - std::min(held, most);
+    ample_ = free * 4 >= most * 3;
     tight_ = free * 20 <= most * 3;
     scarce_ = free * 10 <= most;
     full_ = free == 0;
@@ -30,6 +31,8 @@ class Pressure {
 
   // Octets that a connection may make us hold.
   [[nodiscard]] std::uint32_t share() const { return share_; }
+  // Who sends may have much ready for it.
+  [[nodiscard]] bool ample() const { return ample_; }
   // Who has not read for seconds must go, the largest holder first: nobody knows whether he ever will, and others shall
   // come in.
   [[nodiscard]] bool tight() const { return tight_; }
@@ -53,6 +56,7 @@ class Pressure {
   std::uint64_t refused_ = 0;
   std::uint32_t share_ = std::numeric_limits<std::uint32_t>::max();
   std::uint32_t holders_ = 0;
+  bool ample_ = true;
   bool tight_ = false;
   bool scarce_ = false;
   bool full_ = false;

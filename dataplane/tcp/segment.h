@@ -57,7 +57,7 @@ enum class Cause : std::uint8_t {
 
 enum class Event : std::uint8_t {
   established,    // the handshake is complete
-  writable,       // half of the send buffer is free again, after a send() that took less than it was given
+  writable,       // half of what a send() may fill is free again, after one that took less than it was given
   peer_finished,  // the peer's FIN is in order: no more data will come
   in_trouble,     // three timeouts in a row, or an ICMP error about it (RFC 9293 section 3.9.1.8); it goes on
   over,           // nothing more happens; see Connection::cause()

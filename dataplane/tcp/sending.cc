@@ -24,19 +24,34 @@ std::uint32_t Connection::writable(const Settings& settings) const {
   return settings.send_buffer - std::min(queue_.queued(), settings.send_buffer);
 }
 
+// As much as is in flight keeps a path full until the application is told that there is room; who takes nothing has
+// nothing in flight.
+std::uint32_t Connection::unsent_limit(const Context& context) const {
+  return context.memory.pressure().ample() ? unlimited : std::max(context.settings.unsent, flight());
+}
+
 std::size_t Connection::send(const Context& context, std::span<const Slice> slices, bool last) {
   std::size_t taken = 0;
   // What is queued holds buffers as what is unread does, and has no more than the same share of them (pressure.h). Who
   // has nothing queued may always send something: so an acknowledgment comes, and with it Event::writable.
   const std::uint32_t share = context.memory.pressure().share();
   while (taken < slices.size() && writable(context.settings) != 0 &&
-         (queue_.queued() == 0 || queue_.queued() < share) && context.memory.available() > context.memory.reserve() &&
-         queue_.append(context.memory, slices[taken])) {
+         (queue_.queued() == 0 || (queue_.queued() < share && queue_.unsent() < unsent_limit(context))) &&
+         context.memory.available() > context.memory.reserve() && queue_.append(context.memory, slices[taken])) {
     ++taken;
   }
   wants_writable_ = taken < slices.size();
   last&& taken == slices.size() ? shutdown(context) : finish(context);
   return taken;
+}
+
+// After a segment, when what it lets go out has gone.
+void Connection::tell_writable(const Context& context) {
+  if (wants_writable_ && writable(context.settings) >= context.settings.send_buffer / 2 &&
+      queue_.unsent() <= unsent_limit(context) / 2) {
+    wants_writable_ = false;
+    context.output.notify(Event::writable);
+  }
 }
 
 // After anything that has happened: sends what may be sent, acknowledges what is due, sets timers.

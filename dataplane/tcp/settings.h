@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "dataplane/tcp/round_trip.h"
 #include "dataplane/tcp/time.h"
 
 namespace steelyard::tcp {
+
+inline constexpr std::uint32_t unlimited = std::numeric_limits<std::uint32_t>::max();
 
 struct Settings {
   TimeoutLimits timeout{};
@@ -22,8 +25,13 @@ struct Settings {
   Duration keepalive_interval = std::chrono::seconds{75};
   std::uint32_t receive_buffer = 256 * 1'024;  // octets that the application may leave unconsumed
   std::uint32_t send_buffer = 256 * 1'024;     // octets given and not acknowledged
-  std::uint16_t mtu = 1'500;                   // of the link: what the MSS option says follows from it
-  std::uint16_t most_held = 256;               // buffers out of order a connection
+  // Of receive_buffer a connection has so much at first, and more by what its application consumes (ReceiveWindow): at
+  // least two segments, in steps of 256. So who passes on what he gets holds little for one who stalls.
+  std::uint32_t receive_start = unlimited;
+  // Of send_buffer no more may wait unsent than is in flight, or than this, unless buffers are ample (Pressure).
+  std::uint32_t unsent = unlimited;
+  std::uint16_t mtu = 1'500;      // of the link: what the MSS option says follows from it
+  std::uint16_t most_held = 256;  // buffers out of order a connection
   std::uint8_t keepalive_probes = 9;
   std::uint16_t largest_segment = 0xffff;  // what the MSS option says at most
   bool nagle = false;                      // RFC 9293 section 3.7.4; a proxy passes on what it gets

@@ -153,6 +153,7 @@ std::uint32_t Stack::allocate(const Endpoints& endpoints, const Settings& settin
   }
   const std::uint32_t index = free_.back();
   free_.pop_back();
+  touched_ = std::max(touched_, index + 1);
   Entry& entry = entries_.all[index];
   entry.connection = Connection{};
   entry.endpoints = endpoints;
@@ -343,12 +344,12 @@ void Stack::on_timer(Time now) {
 }
 
 void Stack::relieve(Time now) {
-  constexpr std::size_t looked_at = 256;
+  constexpr std::uint32_t looked_at = 256;
   std::uint32_t largest = Lookup::none;
   std::uint32_t most = 0;
   const bool anybody = memory_.pressure().full();
-  for (std::size_t count = std::min(looked_at, entries_.all.size()); count > 0; --count) {
-    relieved_at_ = (relieved_at_ + 1) % static_cast<std::uint32_t>(entries_.all.size());
+  for (std::uint32_t count = std::min(looked_at, touched_); count > 0; --count) {
+    relieved_at_ = (relieved_at_ + 1) % touched_;
     const Entry& entry = entries_.all[relieved_at_];
     if (entry.live && entry.connection.held() > most && (anybody || entry.connection.is_stalled(now))) {
       most = entry.connection.held();
@@ -371,6 +372,14 @@ Stack::Entry* Stack::entry_of(ConnectionId id) {
   }
   Entry& entry = entries_.all[id.index];
   return entry.live && entry.generation == id.generation ? &entry : nullptr;
+}
+
+std::optional<ConnectionId> Stack::connection_between(const Endpoints& endpoints) const {
+  const std::uint32_t found = find(hash_of(endpoints), endpoints);
+  if (found == Lookup::none || static_cast<Kind>(found & kind_mask) != Kind::connection) {
+    return std::nullopt;
+  }
+  return ConnectionId{found, entries_.all[found].generation};
 }
 
 const Connection* Stack::find(ConnectionId id) const {

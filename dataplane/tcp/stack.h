@@ -174,6 +174,8 @@ class Stack {
   [[nodiscard]] const Connection* find(ConnectionId id) const;
   [[nodiscard]] const Settings* settings_of(ConnectionId id) const;
   [[nodiscard]] const Endpoints* endpoints_of(ConnectionId id) const;
+  // The connection between these ends; nothing: none, or one that is half open or in TIME_WAIT.
+  [[nodiscard]] std::optional<ConnectionId> connection_between(const Endpoints& endpoints) const;
   [[nodiscard]] bool in_time_wait(const Endpoints& endpoints) const;
   // Would a SYN begin something, be there TIME_WAIT or not? No: it repeats or disturbs what there is.
   [[nodiscard]] bool is_new(const Endpoints& endpoints) const;
@@ -290,6 +292,7 @@ class Stack {
   std::pmr::vector<std::uint32_t> free_;
   std::size_t live_ = 0;
   std::uint32_t relieved_at_ = 0;  // where relieve() goes on
+  std::uint32_t touched_ = 0;      // entries from here on have never been used
   SynTable half_open_;
   TimeWaitTable time_wait_;
   TimerWheel<Entries> wheel_;

@@ -16,7 +16,7 @@ constexpr Duration cookie_lifetime = std::chrono::seconds{128};  // syn_cookie.h
 
 // Never scaled (RFC 7323 section 2.2).
 std::uint32_t syn_window(const Settings& settings) {
-  return std::min<std::uint32_t>(settings.receive_buffer, 0xffffU);
+  return std::min({settings.receive_buffer, settings.receive_start, 0xffffU});
 }
 
 // RFC 6191 section 2: may this SYN begin a new incarnation of a connection in TIME_WAIT? (We use timestamps whenever

@@ -24,15 +24,17 @@ service::Address address_of(const tcp::Ipv6Address& address) {
   return service::Address::from_v6(address.bytes());
 }
 
-tcp::Ipv6Address to_tcp(const service::Address& address) {
-  return packet::load<tcp::Ipv6Address>(address.v6().data());
-}
+// Where buffers are not ample, no more waits for a client that takes nothing.
+constexpr std::uint32_t waiting_for_a_client = 16 * 1'024;
+// More than a server sends before it has heard from us (RFC 6928), and little to hold for a client that stalls.
+constexpr std::uint32_t server_window = 32 * 1'024;
 
 // How long clients may be silent is the proxy's to say (HttpSettings); TCP finds out who has gone without a word. Two
 // minutes, as a NAT on the way must keep an idle connection (RFC 5382 says more, home routers do less).
 tcp::Settings client_settings(std::uint16_t mtu) {
   tcp::Settings settings;
   settings.mtu = mtu;
+  settings.unsent = waiting_for_a_client;
   settings.keepalive_idle = 60s;
   settings.keepalive_interval = 15s;
   settings.keepalive_probes = 4;
@@ -45,6 +47,7 @@ tcp::Settings client_settings(std::uint16_t mtu) {
 tcp::Settings server_settings(std::uint16_t mtu) {
   tcp::Settings settings;
   settings.mtu = mtu;
+  settings.receive_start = server_window;
   settings.user_timeout = 30s;
   settings.keepalive_idle = 30s;
   settings.keepalive_interval = 5s;

@@ -29,10 +29,6 @@ constexpr tcp::BufferOperations operations{
         },
 };
 
-packet::Ipv6Address to_tcp(const service::Address& address) {
-  return packet::load<packet::Ipv6Address>(address.v6().data());
-}
-
 std::span<const std::uint8_t> bytes_of(const tcp::Slice& slice) {
   return {TcpHost::data_of(slice), slice.length};
 }

@@ -77,6 +77,11 @@ struct TcpHostCounters {
   service::Counter unsendable;      // no buffer, or no way there: left to retransmission
 };
 
+// A connection's form of an address.
+[[nodiscard]] inline tcp::Ipv6Address to_tcp(const service::Address& address) {
+  return packet::load<tcp::Ipv6Address>(address.v6().data());
+}
+
 class TcpHost final : private tcp::StackOutput {
  public:
   // Control thread. Allocates all that it will ever need; `output` outlives it.
@@ -133,6 +138,7 @@ class TcpHost final : private tcp::StackOutput {
 
   // --- for the application ---------------------------------------------------------------------------------------
   [[nodiscard]] tcp::Stack& stack() { return *stack_; }
+  [[nodiscard]] const tcp::Stack& stack() const { return *stack_; }
   [[nodiscard]] nic::MbufPool& payload() { return payload_; }
   // Of queues that wait for the application.
   [[nodiscard]] tcp::Memory& memory() { return memory_; }

@@ -173,6 +173,66 @@ TEST_P(PressureCases, who_reads_slowly_stays_while_something_is_left) {
   EXPECT_EQ(state(), State::established);
 }
 
+TEST_P(PressureCases, who_takes_nothing_is_given_little_once_a_quarter_is_held) {
+  settings_.unsent = 4'000;
+  handshake();
+  in(A, seq(1), ack(1), win(0));
+  const auto refused = [this] {
+    const Slice slice = buffers_.slice(stream(written_ + 1, 1'000));
+    const bool is = stack_->send(id_, std::span{&slice, 1}, now_) == 0;
+    if (is) {
+      memory_.release(slice);
+    } else {
+      written_ += 1'000;
+    }
+    return is;
+  };
+  for (int count = 0; count < 10; ++count) {
+    EXPECT_FALSE(refused()) << "buffers are ample";
+  }
+  memory_.pressure().update(3'000, 10'000);
+  EXPECT_TRUE(refused());
+  drain();
+  events_.clear();
+  in(A, seq(1), ack(1), win(3'000));
+  EXPECT_EQ(sent_count(), 3U);
+  EXPECT_TRUE(events_.empty()) << "7'000 wait";
+  in(A, seq(1), ack(3'001), win(20'000));
+  EXPECT_EQ(sent_count(), 10U);
+  EXPECT_EQ(events_, std::vector{Event::writable}) << "of the segment that has made room";
+  for (int count = 0; count < 6; ++count) {
+    EXPECT_FALSE(refused()) << "as much as is in flight";
+  }
+}
+
+TEST_P(PressureCases, a_window_begins_small_and_grows_by_what_is_consumed) {
+  settings_.receive_start = 8'192;
+  for (const bool active : {false, true}) {
+    active ? open_actively() : handshake();
+    const auto window = [this] { return packet::distance(report().receive_next, report().receive_edge); };
+    std::uint32_t sent = 0;
+    const auto take = [&](std::uint32_t segments) {
+      for (; segments > 0; --segments, sent += 1'000) {
+        in(A, seq(1 + sent), ack(1), len(1'000));
+      }
+    };
+    EXPECT_EQ(window(), 8'192U);
+    app_read(false);
+    take(8);
+    EXPECT_LT(window(), 1'000U) << "nothing is consumed: nothing grows";
+    app_read(true);
+    EXPECT_NEAR(window(), 8'192U + 8'192U, 512);
+    take(24);
+    EXPECT_NEAR(window(), 8'192U + 32'768U, 2'512) << "two segments are acknowledged at once";
+    take(1'000);
+    EXPECT_NEAR(window(), settings_.receive_buffer, 2'512) << "all there is";
+    app_abort();
+    drain();
+    endpoints_ = endpoints(4'100);
+    written_ = 0;
+  }
+}
+
 TEST_P(PressureCases, who_holds_nothing_stays) {
   handshake();
   memory_.pressure().update(1'000, 1'000);
