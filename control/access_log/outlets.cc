@@ -138,7 +138,7 @@ class Syslog final : public Outlet {
     std::array<char, 32> time{};
     const std::size_t time_length = std::strftime(time.data(), time.size(), "%b %e %H:%M:%S ", &local);
     const unsigned priority = static_cast<unsigned>(setup_.facility) * 8 + informational;
-    std::string message = "<" + std::to_string(priority) + ">";
+    std::string message = '<' + std::to_string(priority) + '>';
     message.append(time.data(), time_length);
     message += setup_.tag + "[" + std::to_string(::getpid()) + "]: ";
     message += text;

@@ -12,7 +12,8 @@ const boost::json::value* find(const boost::json::object& object, std::string_vi
 }
 
 std::string two_digits(std::uint64_t value) {
-  return (value < 10 ? "0" : "") + std::to_string(value);
+  std::string digits = std::to_string(value);
+  return value < 10 ? '0' + digits : digits;
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ std::string fitted(std::string_view picture, ScreenSize size) {
     append(lines[place]);
   }
   if (!all) {
-    append("(" + std::to_string(lines.size() - rows + 1) + " more lines)");
+    append('(' + std::to_string(lines.size() - rows + 1) + " more lines)");
   }
   return out;
 }
