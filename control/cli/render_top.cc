@@ -33,6 +33,8 @@ struct Line {
   double packets_out = 0;
   double bits_in = 0;
   double bits_out = 0;
+  double requests = 0;
+  double failures = 0;  // answers of class 5xx
 
   void add(const Line& other) {
     active += other.active;
@@ -41,6 +43,8 @@ struct Line {
     packets_out += other.packets_out;
     bits_in += other.bits_in;
     bits_out += other.bits_out;
+    requests += other.requests;
+    failures += other.failures;
   }
   [[nodiscard]] double weight(SortKey key) const {
     switch (key) {
@@ -48,6 +52,8 @@ struct Line {
         return bits_in + bits_out;
       case SortKey::packets:
         return packets_in + packets_out;
+      case SortKey::requests:
+        return requests;
       case SortKey::connections:
         return connections;
       case SortKey::active:
@@ -60,13 +66,20 @@ struct Line {
 };
 
 Line line_of(std::string name, const json::object& traffic, const json::object& rates) {
+  const json::object& classes = member(member(rates, "requests"), "by_class");
+  double requests = 0;
+  for (const json::key_value_pair& each : classes) {
+    requests += real(classes, each.key());
+  }
   return {std::move(name),
           real(traffic, "active"),
           real(rates, "connections"),
           real(rates, "packets_in"),
           real(rates, "packets_out"),
           8 * real(rates, "bytes_in"),
-          8 * real(rates, "bytes_out")};
+          8 * real(rates, "bytes_out"),
+          requests,
+          real(classes, "5xx")};
 }
 
 const json::object& at(const json::array& rates, std::size_t place) {
@@ -76,6 +89,7 @@ const json::object& at(const json::array& rates, std::size_t place) {
 
 struct Lines {
   Line all;
+  bool layer7 = false;  // there is a listener that counts requests
   std::vector<Line> listeners;
   std::vector<Line> servers;
 };
@@ -89,13 +103,20 @@ Lines lines_of(const json::object& stats, const json::object& rates) {
     lines.listeners.push_back(line_of(listener_name(listener), listener, rate));
     if (!has(listener, "rule")) {  // which the listener's own numbers contain
       lines.all.add(lines.listeners.back());
+      lines.layer7 = lines.layer7 || has(listener, "requests");
     }
+    Line of_servers;
     const json::array& servers = list(listener, "servers");
     for (std::size_t inner = 0; inner < servers.size(); ++inner) {
       const json::object& server = as_object(servers[inner]);
       lines.servers.push_back(
           line_of(endpoint(text(server, "address"), number(server, "port")) + "  " + listener_name(listener), server,
                   at(list(rate, "servers"), inner)));
+      of_servers.add(lines.servers.back());
+    }
+    if (has(listener, "rule")) {  // whose requests are counted where they end
+      lines.listeners.back().requests = of_servers.requests;
+      lines.listeners.back().failures = of_servers.failures;
     }
   }
   return lines;
@@ -109,15 +130,23 @@ void sort(std::vector<Line>& lines, SortKey key) {
   });
 }
 
-std::string summary(const Line& all, const json::object& stats) {
+std::string summary(const Lines& lines, const json::object& stats) {
+  const Line& all = lines.all;
   std::uint64_t half_open = 0;
+  std::uint64_t exchanges = 0;
+  std::uint64_t queued = 0;
   for (const json::value& worker : list(stats, "workers")) {
     half_open += number(member(as_object(worker), "flows"), "half_open");
+    exchanges += number(member(as_object(worker), "http"), "exchanges");
+    queued += number(member(as_object(worker), "http"), "queued");
   }
+  const std::string requests = "requests: " + scaled(all.requests) + " done/s   " + scaled(all.failures) + " 5xx/s   " +
+                               scaled(static_cast<double>(exchanges)) + " under way   " +
+                               scaled(static_cast<double>(queued)) + " queued\n";
   return "to servers " + scaled(all.packets_in) + " packets/s " + scaled(all.bits_in) + "bit/s   to clients " +
          scaled(all.packets_out) + " packets/s " + scaled(all.bits_out) + "bit/s\n" +
          "connections: " + scaled(all.connections) + " new/s   " + scaled(all.active) + " active   " +
-         scaled(static_cast<double>(half_open)) + " half open\n";
+         scaled(static_cast<double>(half_open)) + " half open\n" + (lines.layer7 ? requests : "");
 }
 
 // "drops/s: 120 unmatched  3 no_server", the largest first.
@@ -175,21 +204,29 @@ std::string workers(const json::object& stats, const json::object& rates) {
 }
 
 // Numbers first and of one width, so that columns stand still and a narrow screen cuts the end of the names.
-std::string traffic_table(const char* title, const std::vector<Line>& lines, std::size_t most) {
-  Table table({{"  BIT/S IN", Align::right},
-               {" BIT/S OUT", Align::right},
-               {"PKT/S IN", Align::right},
-               {"PKT/S OUT", Align::right},
-               {" NEW/S", Align::right},
-               {"ACTIVE", Align::right},
-               {title}});
+std::string traffic_table(const char* title, const std::vector<Line>& lines, std::size_t most, bool layer7) {
+  std::vector<Table::Column> columns{{"  BIT/S IN", Align::right}, {" BIT/S OUT", Align::right},
+                                     {"PKT/S IN", Align::right},   {"PKT/S OUT", Align::right},
+                                     {" NEW/S", Align::right},     {"ACTIVE", Align::right}};
+  if (layer7) {
+    columns.push_back({" REQ/S", Align::right});
+    columns.push_back({" 5XX/S", Align::right});
+  }
+  columns.push_back({title});
+  Table table(std::move(columns));
   for (std::size_t place = 0; place < std::min(lines.size(), most); ++place) {
     const Line& line = lines[place];
-    table.add({scaled(line.bits_in), scaled(line.bits_out), scaled(line.packets_in), scaled(line.packets_out),
-               scaled(line.connections), scaled(line.active), line.name});
+    std::vector<std::string> cells{scaled(line.bits_in),     scaled(line.bits_out),    scaled(line.packets_in),
+                                   scaled(line.packets_out), scaled(line.connections), scaled(line.active)};
+    if (layer7) {
+      cells.push_back(scaled(line.requests));
+      cells.push_back(scaled(line.failures));
+    }
+    cells.push_back(line.name);
+    table.add(std::move(cells));
   }
   if (lines.size() > most) {
-    table.note("(" + std::to_string(lines.size() - most) + " more)");
+    table.note('(' + std::to_string(lines.size() - most) + " more)");
   }
   return table.str();
 }
@@ -227,15 +264,15 @@ std::string render_top(const Reading& reading, const TopSettings& settings) {
   sort(lines.listeners, settings.sort);
   sort(lines.servers, settings.sort);
   std::string out =
-      heading(reading) + summary(lines.all, reading.stats) + drops(rates) + '\n' + workers(reading.stats, rates);
+      heading(reading) + summary(lines, reading.stats) + drops(rates) + '\n' + workers(reading.stats, rates);
   const std::string footer = settings.keys ? '\n' + keys_line(settings.sort) : std::string();
   std::pair most{lines.listeners.size(), lines.servers.size()};
   if (settings.size) {
     const auto used = static_cast<std::size_t>(std::ranges::count(out, '\n') + std::ranges::count(footer, '\n'));
     most = shares(settings.size->rows - std::min(settings.size->rows, used), most.first, most.second);
   }
-  out += '\n' + traffic_table("LISTENER", lines.listeners, most.first) + '\n' +
-         traffic_table("SERVER, LISTENER", lines.servers, most.second) + footer;
+  out += '\n' + traffic_table("LISTENER", lines.listeners, most.first, lines.layer7) + '\n' +
+         traffic_table("SERVER, LISTENER", lines.servers, most.second, lines.layer7) + footer;
   return settings.size ? fitted(out, *settings.size) : out;
 }
 

@@ -7,8 +7,9 @@
 namespace steelyard::control::cli {
 namespace {
 
-constexpr std::array<std::pair<SortKey, std::string_view>, 5> names{{{SortKey::bits, "bits"},
+constexpr std::array<std::pair<SortKey, std::string_view>, 6> names{{{SortKey::bits, "bits"},
                                                                      {SortKey::packets, "packets"},
+                                                                     {SortKey::requests, "requests"},
                                                                      {SortKey::connections, "connections"},
                                                                      {SortKey::active, "active"},
                                                                      {SortKey::name, "name"}}};

@@ -9,7 +9,7 @@
 namespace steelyard::control::cli {
 
 // What listeners and servers are sorted by: names upwards, all else from the largest on.
-enum class SortKey : std::uint8_t { bits, packets, connections, active, name };
+enum class SortKey : std::uint8_t { bits, packets, requests, connections, active, name };
 
 // "bits", ...; the first letter is the key on the keyboard.
 [[nodiscard]] std::optional<SortKey> sort_key(std::string_view name);

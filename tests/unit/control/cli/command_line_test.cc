@@ -206,7 +206,7 @@ TEST(CommandLine, SaysWhatIsWrongAndWhereHelpIs) {
       {"flows count --limit 5", "steelyard flows count: ", "--limit"},
       {"stats --watch 0", "steelyard stats: ", "`0` is not a whole number from 1 to 3600"},
       {"stats --count 3", "steelyard stats: ", "--count requires --watch"},
-      {"top --sort bit", "steelyard top: ", "`bit` is none of bits, packets, connections, active, name"},
+      {"top --sort bit", "steelyard top: ", "`bit` is none of bits, packets, requests, connections, active, name"},
       {"top --interval 0", "steelyard top: ", "from 1 to 3600"},
       {"trace --client nobody", "steelyard trace: ", "`nobody` is neither an address nor a network"},
       {"trace --client ::1 --seconds 3601", "steelyard trace: ", "from 1 to 3600"},

@@ -100,6 +100,31 @@ WORKER   BUSY  PACKETS/S  CYCLES/PACKET    RECV   PARSE     FWD    SLOW    XMIT 
 )");
 }
 
+TEST(RenderTop, ShowsRequestsWhereThereAreSome) {
+  const auto stats = [](int seconds, int done, int failed) {
+    const std::string requests = R"("requests":{"by_class":{"2xx":)" + std::to_string(done) + R"(,"5xx":)" +
+                                 std::to_string(failed) + R"(},"by_cause":{}})";
+    return json::parse(R"({"started":"x","uptime_s":)" + std::to_string(seconds) + R"(,
+      "workers":[{"worker":0,"http":{"exchanges":4,"queued":1}}],
+      "listeners":[
+        {"load_balancer":"web","protocol":"http","port":80,)" +
+                       requests + R"(,"servers":[{"address":"10.0.0.1","port":80,)" + requests + R"(}]},
+        {"load_balancer":"web","protocol":"http","port":80,"rule":"api","servers":[
+          {"address":"10.0.0.2","port":80,)" +
+                       requests + R"(},{"address":"10.0.0.3","port":80,)" + requests + R"(}]}]})")
+        .as_object();
+  };
+  Reading read{stats(12, 2'000, 30), std::nullopt, false};
+  read.rates = rates_between(stats(10, 1'000, 10), read.stats);
+  const std::string text = render_top(read, {.sort = SortKey::requests});
+  EXPECT_THAT(text, AllOf(HasSubstr("requests: 510 done/s   10 5xx/s   4.0 under way   1.0 queued\n"),
+                          HasSubstr("  REQ/S   5XX/S  LISTENER\n"), HasSubstr("   510      10  web:http:80\n"),
+                          HasSubstr("  1.0k      20  web:http:80 rule api\n"),
+                          HasSubstr("   510      10  10.0.0.1:80  web:http:80\n")));
+  EXPECT_LT(text.find("rule api\n"), text.find("web:http:80\n")) << "the rule's targets have most";
+  EXPECT_THAT(picture({}), Not(HasSubstr("REQ/S")));
+}
+
 TEST(RenderTop, SortsByTheChosenKey) {
   const auto order = [](SortKey key) {
     const std::string text = picture({.sort = key});
@@ -133,7 +158,8 @@ TEST(RenderTop, KeepsTheKeysAndTheFirstServersOnASmallScreen) {
 }
 
 TEST(RenderTop, NamesTheKeysOnlyWhereThereIsAKeyboard) {
-  EXPECT_THAT(picture({.keys = true}), HasSubstr("sorted by bits; keys: b bits, p packets, c connections, a active"));
+  EXPECT_THAT(picture({.keys = true}),
+              HasSubstr("sorted by bits; keys: b bits, p packets, r requests, c connections, a active"));
   EXPECT_THAT(picture({}), Not(HasSubstr("keys:")));
 }
 
@@ -161,7 +187,7 @@ TEST(SortKeys, HaveNamesAndLetters) {
   EXPECT_EQ(sort_key('a'), SortKey::active);
   EXPECT_EQ(sort_key(std::string_view("bit")), std::nullopt);
   EXPECT_EQ(sort_key('x'), std::nullopt);
-  EXPECT_EQ(sort_key_names(), "bits, packets, connections, active, name");
+  EXPECT_EQ(sort_key_names(), "bits, packets, requests, connections, active, name");
 }
 
 }  // namespace
