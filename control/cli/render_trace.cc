@@ -50,6 +50,9 @@ std::string verdict(const json::object& event) {
   } else if (says(event, "forwarded")) {
     add("forwarded" + server);
   }
+  if (says(event, "consumed")) {
+    add("consumed" + server);
+  }
   if (says(event, "split")) {
     add("in pieces");
   }
@@ -74,7 +77,7 @@ std::string verdict(const json::object& event) {
   if (says(event, "echoed")) {
     add("echo answered");
   }
-  return out.empty() ? "consumed" : out;
+  return out.empty() ? "not told" : out;
 }
 
 }  // namespace

@@ -18,8 +18,9 @@ using packet::PacketKind;
 // Else a flood would leave no line for what is not lost.
 constexpr std::chrono::seconds lost_interval{1};
 
-constexpr std::array<std::pair<std::uint16_t, std::string_view>, 12> fact_names{
+constexpr std::array<std::pair<std::uint16_t, std::string_view>, 13> fact_names{
     {{worker::fact::opened, "opened"},
+     {worker::fact::consumed, "consumed"},
      {worker::fact::adopted, "adopted"},
      {worker::fact::translated, "translated"},
      {worker::fact::forwarded, "forwarded"},

@@ -15,11 +15,26 @@ ConnectionEnd local_of(const tcp::Endpoints& ends) {
   return {service::Address::from_v6(ends.local.bytes()), ends.local_port};
 }
 
-// Who talks to whom about what; TCP's own numbers are not in it yet.
-ConnectionRecord record_of(const Premises& premises, tcp::ConnectionId connection) {
-  const tcp::Stack& stack = premises.tcp->stack();
+void add_report(const TcpHost& host, const tcp::Stack& stack, tcp::ConnectionId connection, ConnectionRecord& record) {
+  const tcp::ConnectionReport tcp = stack.find(connection)->report(*stack.settings_of(connection));
+  record.state = tcp.state;
+  record.window = tcp.window;
+  record.threshold = tcp.threshold;
+  record.unacknowledged = tcp.unacknowledged;
+  record.unsent += tcp.unsent;
+  record.unread = tcp.unread;
+  record.retransmitted = tcp.retransmitted;
+  record.round_trip = tcp.round_trip;
+  record.timeout = tcp.timeout;
+  record.idle = std::max(host.now() - tcp.active_at, tcp::Duration{0});
+}
+
+}  // namespace
+
+ConnectionRecord record_of(const TcpHost& host, const service::Snapshot& snapshot, tcp::ConnectionId connection) {
+  const tcp::Stack& stack = host.stack();
   const tcp::Endpoints& ends = *stack.endpoints_of(connection);
-  const http::LinkReport link = premises.tcp->describe(connection);
+  const http::LinkReport link = host.describe(connection);
   ConnectionRecord record{.side = link.side,
                           .activity = link.activity,
                           .local = local_of(ends),
@@ -36,27 +51,11 @@ ConnectionRecord record_of(const Premises& premises, tcp::ConnectionId connectio
     record.listener = record.local;
   } else if (other != nullptr) {
     record.listener = local_of(*other);
-  } else if (const service::Listener* target = premises.snapshot.find(link.listener)) {
+  } else if (const service::Listener* target = snapshot.find(link.listener)) {
     record.listener = {target->key.address, target->key.port};
   }
   return record;
 }
-
-void add_report(const TcpHost& host, const tcp::Stack& stack, tcp::ConnectionId connection, ConnectionRecord& record) {
-  const tcp::ConnectionReport tcp = stack.find(connection)->report(*stack.settings_of(connection));
-  record.state = tcp.state;
-  record.window = tcp.window;
-  record.threshold = tcp.threshold;
-  record.unacknowledged = tcp.unacknowledged;
-  record.unsent += tcp.unsent;
-  record.unread = tcp.unread;
-  record.retransmitted = tcp.retransmitted;
-  record.round_trip = tcp.round_trip;
-  record.timeout = tcp.timeout;
-  record.idle = std::max(host.now() - tcp.active_at, tcp::Duration{0});
-}
-
-}  // namespace
 
 bool FlowCommand::reset(const Premises& premises, std::size_t budget) {
   if (!flows_reset_) {
@@ -104,7 +103,7 @@ bool ConnectionCommand::step(const Premises& premises, std::size_t budget) {
 }
 
 void ConnectionCommand::visit(const Premises& premises, tcp::ConnectionId connection) {
-  ConnectionRecord record = record_of(premises, connection);
+  ConnectionRecord record = record_of(*premises.tcp, premises.snapshot, connection);
   if (!filter_.matches(record)) {
     return;
   }

@@ -21,6 +21,10 @@ struct Premises {
   const service::Snapshot& snapshot;
 };
 
+// Who talks to whom about what on a connection that there is; TCP's own numbers are not in it yet. Worker.
+[[nodiscard]] ConnectionRecord record_of(const TcpHost& host, const service::Snapshot& snapshot,
+                                         tcp::ConnectionId connection);
+
 class Command {
  public:
   Command() = default;

@@ -31,7 +31,8 @@ struct Passage {
   PacketEnd destination;
   std::uint8_t protocol = 0;
   bool has_ports = false;  // not so fragments but the first, and what is neither TCP nor UDP
-  // The flow that it belongs to, or that the packet in an ICMP error belongs to, and the side that it comes from.
+  // The flow that it belongs to, or that the packet in an ICMP error belongs to, and the side that it comes from. Of
+  // TCP that ends here: client, listener and server of the request that is under way, as far as there are any.
   std::optional<l4::FlowRecord> flow;
   l4::Side from = l4::Side::client;
   // Of an ICMP error: the packet that it is about, as we have sent it.
@@ -71,8 +72,9 @@ inline constexpr std::uint16_t reset = 1U << 7U;        // the sender was answer
 inline constexpr std::uint16_t unreachable = 1U << 8U;  // the sender was answered by an ICMP error
 inline constexpr std::uint16_t echoed = 1U << 9U;       // an echo request was answered
 inline constexpr std::uint16_t translated = 1U
-                                            << 10U;  // an ICMP error was turned into one about the other side's packet
-inline constexpr std::uint16_t split = 1U << 11U;    // it was sent on in pieces
+                                            << 10U;   // an ICMP error was turned into one about the other side's packet
+inline constexpr std::uint16_t split = 1U << 11U;     // it was sent on in pieces
+inline constexpr std::uint16_t consumed = 1U << 12U;  // it was for us: TCP that ends here, and what neighbours say
 }  // namespace fact
 
 // The record of a tap of events: a packet as it came, and what became of it.

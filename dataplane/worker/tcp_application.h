@@ -40,7 +40,7 @@ class TcpApplication {
                                             std::size_t /*budget*/, tcp::Time /*now*/) {
     return {};
   }
-  // What it does on a connection; what it does not tell is default. Between two turns.
+  // What it does on a connection; what it does not tell is default. Between two turns; for taps at any time.
   [[nodiscard]] virtual http::LinkReport describe(tcp::ConnectionId /*connection*/) const { return {}; }
 
   // Once a turn of the worker, after its packets: the time to act. Returns how much there was to do; of 0 the worker

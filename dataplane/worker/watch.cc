@@ -71,6 +71,7 @@ struct Tally {
         to_kernel(packets.to_kernel.get()),
         echoed(packets.echo_replies.get()),
         split(packets.split.get()),
+        consumed(packets.consumed.get()),
         waiting(waiting_now) {
     std::ranges::transform(packets.drops, drops.begin(), [](const service::Counter& drop) { return drop.get(); });
   }
@@ -85,6 +86,7 @@ struct Tally {
   std::uint64_t to_kernel;
   std::uint64_t echoed;
   std::uint64_t split;
+  std::uint64_t consumed;
   std::size_t waiting;
   std::array<std::uint64_t, packet::drop_reasons> drops;
 };
@@ -108,6 +110,8 @@ void tell_difference(const Tally& before, const Tally& after, PacketEvent& event
   note(after.to_kernel != before.to_kernel, fact::to_kernel);
   note(after.echoed != before.echoed, fact::echoed);
   note(after.split != before.split, fact::split);
+  // Of a packet that goes on in pieces the whole is consumed, too.
+  note(after.consumed != before.consumed && after.split == before.split, fact::consumed);
   note(after.waiting > before.waiting, fact::waits);
   for (std::size_t place = 0; place < before.drops.size(); ++place) {
     const auto reason = static_cast<packet::DropReason>(place);
@@ -185,6 +189,9 @@ Passage Worker::passage_of(const packet::PacketView& view, bool sent) const {
     passage.destination.port = __builtin_bswap16(tuple.destination_port);
     passage.has_ports = true;
     find(sent ? tuple.reversed() : tuple);
+    if (!passage.flow) {
+      find_terminated(passage, sent);
+    }
   } else if (packet::is_icmp_error(view)) {
     if (const auto quote = packet::quote_in<Family>(view)) {
       const auto about = quote->template tuple<Family>();
@@ -200,6 +207,40 @@ Passage Worker::passage_of(const packet::PacketView& view, bool sent) const {
   return passage;
 }
 
+// Of a packet that is to end here, or, when it is `sent`, that has begun here.
+void Worker::find_terminated(Passage& passage, bool sent) const {
+  const PacketEnd& remote = sent ? passage.destination : passage.source;
+  const PacketEnd& local = sent ? passage.source : passage.destination;
+  if (tcp_ == nullptr || passage.protocol != packet::protocol_tcp || !tcp_->is_ours(local.address, local.port)) {
+    return;
+  }
+  const auto connection =
+      tcp_->stack().connection_between({to_tcp(remote.address), to_tcp(local.address), remote.port, local.port});
+  if (!connection) {
+    return;
+  }
+  const ConnectionRecord record = record_of(*tcp_, *snapshot_, *connection);
+  if (record.side == http::Side::none) {
+    return;
+  }
+  const bool of_client = record.side == http::Side::client;
+  const l4::Side other = of_client ? l4::Side::client : l4::Side::server;
+  const auto known = [](const ConnectionEnd* end) { return end != nullptr ? *end : ConnectionEnd{}; };
+  const ConnectionEnd client = known(record.client());
+  const ConnectionEnd listener = record.listener.value_or(ConnectionEnd{});
+  const ConnectionEnd server = known(record.server());
+  passage.flow = l4::FlowRecord{.client = client.address,
+                                .vip = listener.address,
+                                .local = {},
+                                .server = server.address,
+                                .client_port = client.port,
+                                .vip_port = listener.port,
+                                .server_port = server.port,
+                                .listener = {},
+                                .state = l4::FlowState::established};
+  passage.from = sent ? opposite(other) : other;
+}
+
 // The flow that a packet has made.
 void Worker::find_opened(bool is_v6, Passage& passage) const {
   const auto find = [&]<class Family>() {
@@ -212,6 +253,9 @@ void Worker::find_opened(bool is_v6, Passage& passage) const {
     }
   };
   is_v6 ? find.template operator()<packet::Ipv6>() : find.template operator()<packet::Ipv4>();
+  if (!passage.flow) {
+    find_terminated(passage, false);
+  }
 }
 
 Passage Worker::passage_of(const packet::PacketView& view, bool sent) const {

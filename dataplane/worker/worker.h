@@ -291,6 +291,7 @@ class Worker final : public l4::BalancerOutput,
   template <class Family>
   [[nodiscard]] Passage passage_of(const packet::PacketView& view, bool sent) const;
   [[nodiscard]] Passage passage_of(const packet::PacketView& view, bool sent) const;
+  void find_terminated(Passage& passage, bool sent) const;
   void find_opened(bool is_v6, Passage& passage) const;
   [[nodiscard]] unsigned wanted_by_taps(const Passage& passage) const;
   [[nodiscard]] unsigned told_to_taps(unsigned wanted) const;

@@ -1,9 +1,13 @@
 """Connections of http listeners as an administrator sees and ends them."""
 
+import json
+import signal
+
 from harness import config
 from harness.case import for_each
 from harness.plan import IPV4, endpoint
 from harness.shell import eventually
+from harness.steelyard import binary
 from test_http import WORKERS, HttpCase
 
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "a"), ("Sec-WebSocket-Version", "13")]
@@ -22,6 +26,48 @@ class HttpConnections(HttpCase):
             return any(each["doing"] == "waiting" for each in steelyard.json("conns", "list")["connections"])
 
         eventually(is_under_way, "a request is under way")
+
+    @for_each(workers=WORKERS)
+    def test_a_trace_and_a_capture_show_both_sides_of_a_request(self, workers):
+        steelyard = self.one_server(workers=workers, idle_timeout=60)
+        path = self.net.dir / "request.pcapng"
+        watches = []
+        for command, more in (("trace", ["--json"]), ("capture", ["-o", path])):
+            argv = [binary(), command, "--client", IPV4.far(1), *more, "--socket", steelyard.socket]
+            watches.append(self.net.lb.spawn(argv, self.net.dir / f"{command}.log"))
+            self.addCleanup(watches[-1].kill)
+            eventually(lambda: f"{command} client=" in steelyard.process.log(), f"the {command} has begun")
+        trace, capture = watches
+        with self.connect(source=IPV4.far(2)) as other:  # whose server's connection is used again
+            self.assertEqual(other.ask().status, 200)
+        with self.connect(source=IPV4.far(1)) as mine:
+            self.assertEqual(mine.ask("/slow/1").status, 200)
+            port = mine.socket.getsockname()[1]
+        server = endpoint(IPV4.server(0), 80)
+
+        def events():
+            lines = [json.loads(line) for line in trace.log().split("\n")[:-1] if line.startswith("{")]
+            return [line for line in lines if "verdict" in line]
+
+        def last_words():
+            return [each for each in events() if each["from"] == "client" and "F" in each["flags"]]
+
+        eventually(last_words, "the client's FIN")
+        for watch in watches:
+            watch.signal(signal.SIGINT)
+            self.assertEqual(watch.wait(), 0, watch.log_tail())
+        of_client = [each for each in events() if each["from"] == "client"]
+        self.assertEqual({each["source"] for each in of_client}, {endpoint(IPV4.far(1), port)})
+        self.assertTrue(all(set(each["verdict"]) <= {"consumed", "handed_over"} for each in of_client), of_client)
+        of_server = [each for each in events() if each["from"] == "server"]
+        self.assertTrue(any(each["payload"] > 0 for each in of_server), "the answer")
+        self.assertEqual({each["source"] for each in of_server}, {server})
+        self.assertEqual({each["server"] for each in of_server}, {server})
+        lines = self.net.lb.run("tcpdump", "-nr", path).splitlines()
+        self.assertTrue([line for line in lines if f"{IPV4.server(0)}.80 > " in line and "HTTP/1.1 200" in line], lines)
+        self.assertTrue([line for line in lines if f" > {IPV4.server(0)}.80" in line and "GET /slow/1" in line], lines)
+        self.assertTrue([line for line in lines if f"{IPV4.far(1)}.{port} > " in line and "GET /slow/1" in line], lines)
+        self.assertFalse([line for line in lines if f"{IPV4.far(2)}." in line], lines)
 
     @for_each(workers=WORKERS)
     def test_they_are_listed_counted_and_cleared(self, workers):

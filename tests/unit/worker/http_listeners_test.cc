@@ -137,6 +137,28 @@ class HttpListeners : public ::testing::Test {
 using Families = ::testing::Types<Ipv4, Ipv6>;
 TYPED_TEST_SUITE(HttpListeners, Families);
 
+TYPED_TEST(HttpListeners, WhoWatchesAClientSeesWhatIsConsumed) {
+  const std::uint16_t port = this->port_of(0);
+  const auto tap = std::make_shared<Tap>(
+      TapFilter{std::nullopt, service::VipKey{model_address(TestFixture::S::vip), http_port, service::Protocol::tcp}},
+      0, 2, 1U << 16U);
+  this->stand_.watch({tap});
+  const std::uint32_t next = this->open(port);
+  this->begin_request(port, next);
+  std::vector<PacketEvent> events;
+  for (auto record = tap->rings[0]->front(); !record.empty(); record = tap->rings[0]->front()) {
+    std::memcpy(&events.emplace_back(), record.data(), sizeof(PacketEvent));
+    tap->rings[0]->pop();
+  }
+  ASSERT_THAT(events, SizeIs(3));
+  for (const PacketEvent& event : events) {
+    EXPECT_EQ(event.facts & ~fact::waits, fact::consumed) << "an answer may wait for its next hop";
+    EXPECT_TRUE(event.from_client);
+    EXPECT_EQ(event.source.port, port);
+    EXPECT_TRUE(event.server.address.is_unspecified()) << "no request has been read";
+  }
+}
+
 TYPED_TEST(HttpListeners, AConnectionIsItsOwnersWhoeverReceivesItsPackets) {
   for (const std::uint16_t owner : std::array<std::uint16_t, 2>{0, 1}) {
     for (const std::uint16_t receiver : std::array<std::uint16_t, 2>{0, 1}) {
