@@ -2,7 +2,9 @@
 # Installs every Debian 12 package that building, testing and showing Steelyard needs; asks nothing, and is done in a
 # blink when everything is there. Changes nothing else: services that packages would start are kept stopped.
 #
-#   sudo deploy/install-deps.sh
+#   sudo deploy/install-deps.sh [--browser]
+#
+# --browser: chromium, too, which only the long form of the system tests needs.
 set -euo pipefail
 
 wanted=(
@@ -15,8 +17,12 @@ wanted=(
   nginx-light haproxy varnish nodejs nghttp2-client curl wrk iproute2 nftables ethtool iputils-ping python3 procps tcpdump
   clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev valgrind
 )
+if [[ ${1:-} == --browser ]]; then
+  wanted+=(chromium)
+  shift
+fi
 if [[ $# -gt 0 ]]; then
-  echo "usage: $0" >&2
+  echo "usage: $0 [--browser]" >&2
   exit 2
 fi
 

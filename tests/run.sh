@@ -213,7 +213,11 @@ summary() {
 }
 
 if [[ $EUID -eq 0 ]]; then
-  deploy/install-deps.sh
+  browser=()
+  if [[ ${STEELYARD_TEST_SCALE:-1} == 1 ]] && ! $unit_only; then
+    browser=(--browser)
+  fi
+  deploy/install-deps.sh "${browser[@]}"
 fi
 check "build ($preset)" build "$preset"
 if [[ $failed -gt 0 ]]; then

@@ -8,6 +8,7 @@ Runs inside a server's namespace: web.py NAME ADDRESS PORT [ADDRESS PORT ...]
     /status/S      an answer with that status
     /slow/S        the JSON object after S seconds
     /socket        a WebSocket that echoes text and binary messages (RFC 6455)
+    /page          page.html, for browsers; /held is answered when /release has been asked for
 
 Prints "ready"; a line "report" on standard input prints how many requests and connections there were; the end of
 standard input ends the program.
@@ -17,6 +18,7 @@ import base64
 import hashlib
 import http.server
 import json
+import pathlib
 import socket
 import socketserver
 import sys
@@ -27,6 +29,8 @@ PATTERN = bytes(range(251)) * 1024
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 COUNTS = {"requests": 0, "connections": 0}
 LOCK = threading.Lock()
+RELEASED = threading.Event()
+PAGE = pathlib.Path(__file__).with_name("page.html")
 
 
 def count(what):
@@ -134,9 +138,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(float(words[2]))
         if words[1] == "socket":
             return self._websocket()
+        if words[1] == "page":
+            return self._page()
+        if words[1] == "held":
+            RELEASED.wait(300)
+        if words[1] == "release":
+            RELEASED.set()
         self._say()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _handle
+
+    def _page(self):
+        body = PAGE.read_bytes()
+        self._head(200, ("Content-Type", "text/html"), ("Content-Length", len(body)))
+        self.wfile.write(body)
 
     def _websocket(self):
         key = self.headers["Sec-WebSocket-Key"].encode()
