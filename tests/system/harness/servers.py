@@ -147,6 +147,11 @@ http {{
         log = self.dir / "access.log"
         return log.read_text().splitlines() if log.exists() else []
 
+    def logged(self, count):
+        """The access log, sorted, once it has so many lines: nginx writes each after its answer has gone."""
+        shell.eventually(lambda: len(self.access_log()) >= count, f"nginx {self.name} logs {count} requests")
+        return sorted(self.access_log())
+
     def answer(self, status):
         """From now on `/` answers with this status."""
         self.status = status
