@@ -10,6 +10,8 @@ tcp::Settings settings_of(const Plan& plan, const HostPlan& host) {
   tcp::Settings settings;
   settings.receive_buffer = host.receive_buffer;
   settings.send_buffer = host.send_buffer;
+  settings.receive_start = host.receive_start;
+  settings.unsent = host.unsent;
   settings.most_held =
       static_cast<std::uint16_t>(std::max<std::uint32_t>(settings.most_held, host.receive_buffer / 1'024));
   settings.mtu = plan.mtu;
@@ -42,7 +44,11 @@ Host::Host(std::uint8_t number, const Plan& plan, const Endpoints& endpoints, Ra
       closing_at_(plan_.closing == Closing::shutdown ? tcp::never : now + plan_.closing_at),
       // A table of one slot is at its threshold with none in it: cookies from the first SYN on.
       stack_({.connections = 4, .half_open = plan.cookies ? 1U : 8U, .time_wait = 4}, secrets_, memory_, *this,
-             local(now)) {}
+             local(now)) {
+  if (!plan_.ample) {
+    memory_.pressure().update(3'000, 10'000);  // no longer ample, and a share for everybody
+  }
+}
 
 tcp::StackSecrets Host::draw_secrets() {
   return {.lookup = {{random_.next(), 2, 3, 4}},

@@ -61,6 +61,12 @@ Plan draw_plan(std::uint64_t seed) {
   plan.mtu = random.one_in(4) ? (plan.v6 ? 1'280 : 576) : 1'500;
   plan.simultaneous = random.one_in(16);
   plan.cookies = random.one_in(8);
+  for (HostPlan& host : plan.hosts) {
+    constexpr std::array<std::uint32_t, 4> limits{tcp::unlimited, 1'024, 8'192, 32'768};
+    host.receive_start = random.one_of(limits);
+    host.unsent = random.one_of(limits);
+    host.ample = random.one_in(2);
+  }
   return plan;
 }
 
@@ -82,6 +88,7 @@ std::string to_string(const Plan& plan) {
   for (const HostPlan& host : plan.hosts) {
     text += " | octets " + std::to_string(host.octets) + field("slices", host.largest_slice) +
             field("receive", host.receive_buffer) + field("send", host.send_buffer) +
+            field("start", host.receive_start) + field("unsent", host.unsent) + (host.ample ? "" : " short") +
             field("read_us", host.slowest_read.count()) + field("ack_us", host.delayed_acknowledgment.count()) +
             field("before_wrap", host.before_wrap) + field("days", host.clock_days) + (host.nagle ? " nagle" : "");
     if (host.closing != Closing::shutdown) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "dataplane/tcp/settings.h"
 #include "dataplane/tcp/time.h"
 
 namespace steelyard::simulation {
@@ -41,6 +42,9 @@ struct HostPlan {
   std::uint32_t largest_slice = 4'000;
   std::uint32_t receive_buffer = 65'536;
   std::uint32_t send_buffer = 65'536;
+  std::uint32_t receive_start = tcp::unlimited;
+  std::uint32_t unsent = tcp::unlimited;  // where buffers are not ample
+  bool ample = true;
   Duration slowest_read{0};  // between two reads
   Duration delayed_acknowledgment = 40ms;
   Closing closing = Closing::shutdown;
