@@ -31,25 +31,18 @@ json::object listed(const FlowJobs::Connections& results, std::size_t limit) {
 
 void Runtime::handle_connections(const json::object& request, const Reply& reply) {
   const std::string action = text_of(request, "action");
-  worker::ConnectionFilter filter;
-  const auto whose = read_whose(request);
-  if (!whose) {
-    return reply(refused(whose.error()));
+  auto filter = filter_of<worker::ConnectionFilter>(request);
+  const auto named = named_listener(plan_, request);
+  if (!filter || !named) {
+    return reply(refused(filter ? named.error() : filter.error()));
   }
-  filter.client = whose->client;
-  filter.server = whose->server;
-  filter.server_port = whose->server_port;
-  if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
-    const auto found = find_listener(plan_, listener);
-    if (!found) {
-      return reply(refused(found.error()));
-    }
-    filter.listener = (*found)->key.vip;
+  if (*named != nullptr) {
+    filter->listener = (*named)->key.vip;
   }
   using Action = worker::ConnectionCommand::Action;
   if (action == "list") {
     const std::size_t limit = limit_of(request);
-    flow_jobs_->start(Action::list, filter, limit,
+    flow_jobs_->start(Action::list, *filter, limit,
                       [reply, limit](const FlowJobs::Connections& results) { reply(ok(listed(results, limit))); });
     return;
   }
@@ -57,7 +50,7 @@ void Runtime::handle_connections(const json::object& request, const Reply& reply
     return reply(refused("unknown action '" + action + "'; allowed are list, count, clear"));
   }
   const bool clear = action == "clear";
-  flow_jobs_->start(clear ? Action::clear : Action::count, filter, 0,
+  flow_jobs_->start(clear ? Action::clear : Action::count, *filter, 0,
                     [reply, clear](const FlowJobs::Connections& results) {
                       reply(ok(json::object{{clear ? "cleared" : "count", FlowJobs::matches(results)}}));
                     });

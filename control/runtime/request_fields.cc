@@ -114,4 +114,12 @@ tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, s
   return found;
 }
 
+tl::expected<const ListenerPlan*, std::string> named_listener(const Plan& plan, const json::object& request) {
+  const std::string listener = text_of(request, "listener");
+  if (listener.empty()) {
+    return nullptr;
+  }
+  return find_listener(plan, listener);
+}
+
 }  // namespace steelyard::control

@@ -36,11 +36,25 @@ struct Whose {
 };
 // Or a sentence for the administrator.
 [[nodiscard]] tl::expected<Whose, std::string> read_whose(const boost::json::object& request);
+// The same as a filter of flows or of connections that asks for nothing else.
+template <class Filter>
+[[nodiscard]] tl::expected<Filter, std::string> filter_of(const boost::json::object& request) {
+  return read_whose(request).map([](const Whose& whose) {
+    Filter filter;
+    filter.client = whose.client;
+    filter.server = whose.server;
+    filter.server_port = whose.server_port;
+    return filter;
+  });
+}
 // How many elements of a list it asks for; 100 when it does not say.
 [[nodiscard]] std::size_t limit_of(const boost::json::object& request);
 
 // The listener that LOAD_BALANCER:PROTOCOL:PORT names; LOAD_BALANCER:PORT will do where one protocol has the port. Or a
 // sentence for the administrator.
 [[nodiscard]] tl::expected<const ListenerPlan*, std::string> find_listener(const Plan& plan, std::string_view text);
+// The one that a request's member "listener" names; null: it has none.
+[[nodiscard]] tl::expected<const ListenerPlan*, std::string> named_listener(const Plan& plan,
+                                                                            const boost::json::object& request);
 
 }  // namespace steelyard::control

@@ -168,25 +168,18 @@ void Runtime::handle_server(const json::object& request, const Reply& reply) {
 
 void Runtime::handle_flows(const json::object& request, const Reply& reply) {
   const std::string action = text_of(request, "action");
-  l4::FlowFilter filter;
-  const auto whose = read_whose(request);
-  if (!whose) {
-    return reply(refused(whose.error()));
+  auto filter = filter_of<l4::FlowFilter>(request);
+  const auto named = named_listener(plan_, request);
+  if (!filter || !named) {
+    return reply(refused(filter ? named.error() : filter.error()));
   }
-  filter.client = whose->client;
-  filter.server = whose->server;
-  filter.server_port = whose->server_port;
-  if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
-    const auto found = find_listener(plan_, listener);
-    if (!found) {
-      return reply(refused(found.error()));
-    }
-    filter.listener = (*found)->id;
+  if (*named != nullptr) {
+    filter->listener = (*named)->id;
   }
   using Action = worker::FlowCommand::Action;
   if (action == "list") {
     const std::size_t limit = limit_of(request);
-    flow_jobs_->start(Action::list, filter, limit, [this, reply, limit](const FlowJobs::Flows& results) {
+    flow_jobs_->start(Action::list, *filter, limit, [this, reply, limit](const FlowJobs::Flows& results) {
       json::array flows;
       bool truncated = false;
       for (std::size_t worker = 0; worker < results.size(); ++worker) {
@@ -218,7 +211,7 @@ void Runtime::handle_flows(const json::object& request, const Reply& reply) {
     return reply(refused("unknown action '" + action + "'; allowed are list, count, clear"));
   }
   const bool clear = action == "clear";
-  flow_jobs_->start(clear ? Action::reset : Action::count, filter, 0, [reply, clear](const FlowJobs::Flows& results) {
+  flow_jobs_->start(clear ? Action::reset : Action::count, *filter, 0, [reply, clear](const FlowJobs::Flows& results) {
     json::object found{{clear ? "cleared" : "count", FlowJobs::matches(results)}};
     if (clear) {
       found["requests"] = FlowJobs::requests(results);

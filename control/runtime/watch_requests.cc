@@ -52,12 +52,12 @@ tl::expected<worker::TapFilter, std::string> Runtime::tap_filter(const json::obj
       return tl::unexpected("'" + client + "' is neither an address nor a network (ADDRESS/LENGTH)");
     }
   }
-  if (const std::string listener = text_of(request, "listener"); !listener.empty()) {
-    const auto found = find_listener(plan_, listener);
-    if (!found) {
-      return tl::unexpected(found.error());
-    }
-    filter.service = plan_.snapshot->find((*found)->id)->key;
+  const auto listener = named_listener(plan_, request);
+  if (!listener) {
+    return tl::unexpected(listener.error());
+  }
+  if (*listener != nullptr) {
+    filter.service = plan_.snapshot->find((*listener)->id)->key;
   }
   if (!filter.client && !filter.service) {
     return tl::unexpected(std::string("say whose packets: a client, a listener, or both"));

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <tuple>
+
+#include "dataplane/worker/connection_record.h"
+
 namespace steelyard::control {
 namespace {
 
@@ -36,6 +40,9 @@ TEST(RequestFields, SayWhoseConnectionsAreMeantAndHowMany) {
   EXPECT_EQ(whose->server_port, 80);
   EXPECT_EQ(read_whose({{"server", "10.0.0.1"}})->server_port, std::nullopt);
   EXPECT_EQ(read_whose({})->client, std::nullopt);
+  const auto filter = filter_of<worker::ConnectionFilter>({{"client", "198.51.100.7"}, {"server", "10.0.0.1:80"}});
+  EXPECT_EQ(std::tie(filter->client, filter->server, filter->server_port),
+            std::tuple(service::Address::parse("198.51.100.7"), service::Address::parse("10.0.0.1"), 80));
   EXPECT_THAT(read_whose({{"client", "a"}}).error(), HasSubstr("'a' is no address"));
   EXPECT_THAT(read_whose({{"server", "a:1"}}).error(), HasSubstr("neither ADDRESS nor ADDRESS:PORT"));
   EXPECT_EQ(limit_of({}), 100U);
