@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/l4/balancer_setup.h"
@@ -20,6 +21,15 @@ struct BalancerTables {
   std::atomic<std::uint64_t> others_version{0};
   l4::PersistenceTable persistence{1'024, key};
 
+  // Gives memory to what is used with so many servers.
+  void commit(std::size_t servers) {
+    backends.commit(servers);
+    tunnels.commit(servers);
+    active.commit(servers);
+    others.commit(servers);
+    schedulers.commit(2);
+    listeners.commit(2);
+  }
   // They must outlive the balancer.
   void put_into(l4::BalancerSetup& setup) {
     setup.key = key;

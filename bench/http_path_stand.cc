@@ -90,12 +90,7 @@ HttpPathStand::HttpPathStand(Machine& machine, std::size_t clients, std::string_
   }
   arriving_.reserve(8 * most_at_once);
   kept_.reserve(8 * most_at_once);
-  tables_.backends.commit(servers);
-  tables_.tunnels.commit(servers);
-  tables_.active.commit(servers);
-  tables_.others.commit(servers);
-  tables_.schedulers.commit(2);
-  tables_.listeners.commit(2);
+  tables_.commit(servers);
   published_.store(&snapshot_, std::memory_order_release);
   const std::size_t before = resident();
   const std::array<std::uint16_t, 1> mtus{1'500};

@@ -97,12 +97,7 @@ Stand<Family>::Stand(Machine& machine, const StandPlan& plan)
       memory_(allocate(table_bytes_)),
       other_memory_(allocate(l4::FlowTable<packet::Ipv6>::memory_needed(smallest_table))),
       choices_(plan.established) {
-  tables_.backends.commit(servers);
-  tables_.tunnels.commit(servers);
-  tables_.active.commit(servers);
-  tables_.others.commit(servers);
-  tables_.schedulers.commit(2);
-  tables_.listeners.commit(2);
+  tables_.commit(servers);
   snapshot_ = make_snapshot(plan);
   published_.store(snapshot_.get(), std::memory_order_release);
   machine_.port().set_freeing(true);
