@@ -31,9 +31,11 @@ class Client:
             opened.bind((source, 0))
         return opened
 
-    def tcp(self, address, port, source=None, timeout=5):
-        """A connected TCP socket."""
+    def tcp(self, address, port, source=None, timeout=5, receive_buffer=None):
+        """A connected TCP socket; `receive_buffer`: octets (SO_RCVBUF)."""
         opened = self._socket(address, socket.SOCK_STREAM, source, timeout)
+        if receive_buffer is not None:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
             opened.connect((address, port))
         except BaseException:
