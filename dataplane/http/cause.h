@@ -23,6 +23,7 @@ enum class Cause : std::uint8_t {
   bad_version,         // BV  505
   redirected,          // RD  30x by a redirect listener
   fixed_answer,        // FX
+  last_hop,            // MF  200: OPTIONS that may not be passed on (Max-Forwards: 0)
   no_server,           // NS  503: no server of the group is usable
   sticky_server_down,  // SD  503: the session's server is down, and the cookie is strict
   queue_full,          // QF  503
@@ -45,7 +46,7 @@ inline constexpr std::size_t cause_count = static_cast<std::size_t>(Cause::bad_p
 
 [[nodiscard]] constexpr std::string_view code_of(Cause cause) {
   constexpr std::array<std::string_view, cause_count> codes{
-      "--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL", "HL", "BV", "RD", "FX", "NS", "SD",
+      "--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL", "HL", "BV", "RD", "FX", "MF", "NS", "SD",
       "QF", "QT", "NR", "LS", "CF", "CT", "BA", "SC", "SW", "AT", "AC", "AS", "CG", "CS", "PH"};
   return codes[static_cast<std::size_t>(cause)];
 }

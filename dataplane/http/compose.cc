@@ -201,6 +201,12 @@ bool Proxy::Machine::compose_request(Exchange& exchange, const service::Listener
       }
       continue;
     }
+    if (const auto left = forwards_left(head, field)) {
+      writer.text("Max-Forwards: ");
+      writer.number(*left - 1);
+      writer.end_line();
+      continue;
+    }
     writer.field(field.name, field.value);
   }
   write_forwarded(writer, exchange, listener, head);
@@ -284,6 +290,7 @@ std::uint64_t Proxy::Machine::send_answer_head(ExchangeIndex x, const ResponseHe
   writer.text(head.reason);
   writer.end_line();
   bool has_cache_control = false;
+  bool has_date = !final || (target != nullptr && is_edited_away(target->http->answer_edits, "date"));
   for (const Field& field : head.fields.all()) {
     // What the length would be (RFC 9110 section 8.6).
     const bool length = final && without_body && same_name(field.name, "content-length");
@@ -291,9 +298,13 @@ std::uint64_t Proxy::Machine::send_answer_head(ExchangeIndex x, const ResponseHe
       continue;
     }
     has_cache_control = has_cache_control || same_name(field.name, "cache-control");
+    has_date = has_date || same_name(field.name, "date");
     if (!final || !write_answer_field(writer, exchange, target, field)) {
       writer.field(field.name, field.value);
     }
+  }
+  if (!has_date) {
+    writer.field("Date", date());
   }
   if (final) {
     write_answer_end(writer, exchange, target, head, has_cache_control);

@@ -26,6 +26,7 @@
 
 #include "dataplane/http/composition.h"
 #include "dataplane/http/compression.h"
+#include "dataplane/http/date.h"
 #include "dataplane/http/exchange.h"
 #include "dataplane/http/ground.h"
 #include "dataplane/http/gzip.h"
@@ -232,6 +233,8 @@ class Proxy::Machine {
     Location location{};
     const service::FixedAnswer* fixed = nullptr;  // instead of a page of ours
   };
+  // Now, as the Date field says it.
+  [[nodiscard]] std::string_view date() { return date_.at(wall_us_ / 1'000'000); }
   [[nodiscard]] const service::FixedAnswer* page_for(service::ListenerId listener, std::uint16_t status) const;
   std::uint64_t write_own(LinkIndex client, const OwnAnswer& own);
   void answer(ExchangeIndex x, OwnAnswer own);
@@ -240,6 +243,7 @@ class Proxy::Machine {
   void redirect(ExchangeIndex x, const service::Listener& listener, const RequestHead& head);
 
   void answer_fixed(ExchangeIndex x, const service::FixedAnswer& fixed);
+  void answer_options(ExchangeIndex x);
 
   // compose.cc
   [[nodiscard]] bool compose_request(Exchange& exchange, const service::Listener& listener,
@@ -281,6 +285,7 @@ class Proxy::Machine {
   const service::Snapshot* snapshot_ = nullptr;
   tcp::Time now_;
   std::uint64_t wall_us_ = 0;
+  Date date_;
   Links links_;
   std::pmr::vector<LinkIndex> by_connection_;        // by the index of a TCP connection
   service::StableArray<ClientAddresses> addresses_;  // by LinkIndex: of those that are `proxied`

@@ -1,5 +1,7 @@
 // Comparing field names and tokens, and which fields end at this hop.
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 #include "dataplane/http/characters.h"
 #include "dataplane/http/parse.h"
@@ -57,6 +59,16 @@ bool is_hop_by_hop(const MessageHead& head, std::string_view name) {
   return std::any_of(fields.begin(), fields.end(), [name](const Field& field) {
     return same_name(field.name, "Connection") && has_token(field.value, name);
   });
+}
+
+std::optional<std::uint32_t> forwards_left(const RequestHead& head, const Field& field) {
+  if (head.method != Method::options || !same_name(field.name, "max-forwards")) [[likely]] {
+    return std::nullopt;
+  }
+  std::uint32_t left = 0;
+  const char* end = field.value.data() + field.value.size();
+  const auto [read, error] = std::from_chars(field.value.data(), end, left);
+  return error == std::errc{} && read == end ? std::optional(left) : std::nullopt;
 }
 
 }  // namespace steelyard::http

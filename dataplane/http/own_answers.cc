@@ -79,6 +79,8 @@ std::string_view reason_of(std::uint16_t status) {
   }
 }
 
+const service::FixedAnswer no_words{.status = 200, .content_type = "text/plain", .body = {}, .denied = false};
+
 constexpr std::string_view page_begin = "<!DOCTYPE html>\n<title>";
 constexpr std::string_view page_middle = "</title>\n<h1>";
 constexpr std::string_view page_cause = "</h1>\n<p>Steelyard: ";
@@ -119,6 +121,7 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
   writer.text("HTTP/1.1 ");
   write_title(writer, own.status);
   writer.end_line();
+  writer.field("Date", date());
   writer.field("Cache-Control", "no-cache");
   if (!own.without_content) {
     writer.field("Content-Type", own.fixed != nullptr ? std::string_view(own.fixed->content_type) : "text/html");
@@ -133,7 +136,7 @@ std::uint64_t Proxy::Machine::write_own(LinkIndex client, const OwnAnswer& own) 
     }
     writer.end_line();
   }
-  if (own.status == 405) {
+  if (own.status == 405 || own.cause == Cause::last_hop) {
     writer.field("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
   }
   if (own.status == 429) {
@@ -188,6 +191,11 @@ void Proxy::Machine::answer_fixed(ExchangeIndex x, const service::FixedAnswer& f
              .cause = fixed.denied ? Cause::denied : Cause::fixed_answer,
              .without_content = empty,
              .fixed = fixed.denied && fixed.body.empty() ? nullptr : &fixed});
+}
+
+// What we can do with requests, for a client that asks us and not a server (RFC 9110 section 7.6.2).
+void Proxy::Machine::answer_options(ExchangeIndex x) {
+  answer(x, {.status = 200, .cause = Cause::last_hop, .fixed = &no_words});
 }
 
 // To octets that have not become a request; then the connection ends. It is logged like one.

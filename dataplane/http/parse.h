@@ -66,6 +66,10 @@ struct Refusal {
   // Asked many times for each field: nearly always the length tells.
   return a.size() == b.size() && same_letters(a, b);
 }
+// How many may still pass the request on, if this field says so: OPTIONS has a Max-Forwards (RFC 9110 section 7.6.2; we
+// refuse TRACE). A number that is none, or beyond 2^32, says nothing.
+[[nodiscard]] std::optional<std::uint32_t> forwards_left(const RequestHead& head, const Field& field);
+
 // Is `token` one of the comma-separated ones in `list`?
 [[nodiscard]] bool has_token(std::string_view list, std::string_view token);
 

@@ -206,6 +206,10 @@ bool Proxy::Machine::admit(ExchangeIndex x, const RequestHead& head) {
     answer_fixed(x, *target->http->fixed_answer);
     return false;
   }
+  if (std::ranges::any_of(head.fields.all(), [&](const Field& field) { return forwards_left(head, field) == 0; })) {
+    answer_options(x);
+    return false;
+  }
   if (service::by_hash(target->scheduler)) {
     exchange.key = key_of(exchange, *target, head);
   }

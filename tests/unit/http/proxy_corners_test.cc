@@ -81,10 +81,11 @@ TEST(ProxyCorners, ATunnelTowardsTheServerGoesOnWhenThereIsRoom) {
 TEST(ProxyCorners, A100GoesOutWhenThereIsRoom) {
   ProxyWorld world;
   const auto client = world.client();
-  world.set_room(client, ProxyWorld::ok.size());  // full with the first answer, nothing is left over
+  const std::string_view dated = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi";
+  world.set_room(client, dated.size());  // full with the first answer, nothing is left over
   world.says(client, ProxyWorld::get);
-  world.says(world.last_opened(), ProxyWorld::ok);
-  EXPECT_EQ(world.heard(client), ProxyWorld::ok);
+  world.says(world.last_opened(), dated);
+  EXPECT_EQ(world.heard(client), dated);
   world.says(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
   world.says(world.last_opened(), "HTTP/1.1 100 Continue\r\n\r\n");
   world.set_room(client, 1'000'000);

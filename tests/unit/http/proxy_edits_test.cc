@@ -121,6 +121,59 @@ TEST(ProxyEdits, ServersAreChosenByPathOrByAField) {
   EXPECT_EQ(key_of(get("/one")), key_of(get("/two", "X-User:\r\n"))) << "by the client's address";
 }
 
+// RFC 9110 section 6.6.1.
+TEST(ProxyEdits, AnAnswerWithoutADateGetsThatOfItsArrival) {
+  constexpr std::string_view now = "Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n";
+  const auto answer = [](service::HttpSettings http, std::string_view words) {
+    ProxyWorld world({.http = std::move(http)});
+    const auto client = world.client();
+    world.says(client, ProxyWorld::get);
+    world.says(world.last_opened(), words);
+    return world.heard_with_date(client);
+  };
+  EXPECT_THAT(answer({}, ProxyWorld::ok), HasSubstr(now));
+  EXPECT_THAT(answer({}, "HTTP/1.1 304 Not Modified\r\n\r\n"), HasSubstr(now));
+  EXPECT_THAT(answer({}, "HTTP/1.1 200 OK\r\ndate: yesterday\r\nContent-Length: 0\r\n\r\n"),
+              AllOf(HasSubstr("date: yesterday\r\n"), Not(HasSubstr(now))));
+  EXPECT_EQ(answer({}, "HTTP/1.1 103 Early Hints\r\n\r\n"), "HTTP/1.1 103 Early Hints\r\n\r\n");
+  service::HttpSettings http;
+  http.answer_edits.push_back({service::HeaderEdit::Kind::remove, "Date", ""});
+  EXPECT_THAT(answer(http, ProxyWorld::ok), Not(HasSubstr("Date")));
+  http.answer_edits = {{service::HeaderEdit::Kind::set, "Date", "today"}};
+  EXPECT_THAT(answer(http, ProxyWorld::ok), AllOf(HasSubstr("Date: today\r\n"), Not(HasSubstr(now))));
+}
+
+TEST(ProxyEdits, AnAnswerOfOursHasADate) {
+  ProxyWorld world;
+  const auto client = world.client();
+  world.advance(std::chrono::seconds{3});
+  world.says(client, "BREW / HTTP/3.0\r\n\r\n");
+  EXPECT_THAT(world.heard_with_date(client), HasSubstr("\r\nDate: Fri, 15 Jan 2027 08:00:03 GMT\r\n"));
+}
+
+// RFC 9110 section 7.6.2.
+TEST(ProxyEdits, OptionsGoNoFurtherThanTheyMay) {
+  ProxyWorld world;
+  const auto client = world.client();
+  world.says(client, "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+  EXPECT_THAT(world.opened(), testing::IsEmpty());
+  EXPECT_EQ(world.heard(client),
+            "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n"
+            "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n\r\n");
+  EXPECT_EQ(world.log().at(0).cause, Cause::last_hop);
+  world.says(client, "OPTIONS / HTTP/1.1\r\nHost: a\r\nmax-forwards: 10\r\n\r\n");
+  EXPECT_THAT(world.heard(world.last_opened()), HasSubstr("\r\nMax-Forwards: 9\r\n"));
+}
+
+TEST(ProxyEdits, MaxForwardsIsPassedOnWhereItSaysNothingToUs) {
+  service::HttpSettings http;
+  for (const std::string value : {"-1", "0x1", "", "99999999999", "1, 2"}) {
+    const std::string request = "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: " + value + "\r\n\r\n";
+    EXPECT_THAT(sent(http, request), HasSubstr("\r\nMax-Forwards: " + value + "\r\n"));
+  }
+  EXPECT_THAT(sent(http, "GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n"), HasSubstr("Max-Forwards: 0\r\n"));
+}
+
 TEST(ProxyEdits, ADenialIsAPageOfOurs) {
   service::HttpSettings http;
   http.fixed_answer.emplace();

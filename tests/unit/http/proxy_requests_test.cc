@@ -447,7 +447,7 @@ TEST(ProxyRequests, EveryRequestHasALineInTheLog) {
   EXPECT_EQ(record.client.to_string(), "198.51.100.7");
   EXPECT_EQ(record.first_octet_us, 250'000U);
   EXPECT_EQ(record.total_us, 250'000U);
-  EXPECT_EQ(record.octets_out, world.heard(client).size());
+  EXPECT_EQ(record.octets_out, world.heard_with_date(client).size());
   EXPECT_EQ(record.octets_in, world.peer(client).delivered);
 }
 

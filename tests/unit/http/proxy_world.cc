@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/http/date.h"
+
 namespace steelyard::http {
 
 struct ProxyWorld::Buffer {
@@ -165,6 +167,18 @@ void ProxyWorld::accepts(std::size_t number) {
 }
 
 std::string ProxyWorld::heard(std::size_t number) {
+  std::string text = heard_with_date(number);
+  Date date;
+  for (std::uint64_t second = begun_us / 1'000'000; second <= wall_seconds(); ++second) {
+    const std::string line = "Date: " + std::string(date.at(second)) + "\r\n";
+    for (std::size_t place = text.find(line); place != std::string::npos; place = text.find(line)) {
+      text.erase(place, line.size());
+    }
+  }
+  return text;
+}
+
+std::string ProxyWorld::heard_with_date(std::size_t number) {
   peers_[number].sends = 0;
   return std::exchange(peers_[number].sent, {});
 }

@@ -57,8 +57,9 @@ class ProxyWorld final : private Ground {
   void brings(std::size_t peer, std::string_view octets);
   void finishes(std::size_t peer);
   void resets(std::size_t peer);
-  // What the proxy has sent since the last time.
+  // What the proxy has sent since the last time, without the Date of its own that every answer has.
   [[nodiscard]] std::string heard(std::size_t peer);
+  [[nodiscard]] std::string heard_with_date(std::size_t peer);
   [[nodiscard]] const Peer& peer(std::size_t number) const { return peers_[number]; }
   void set_room(std::size_t peer, std::size_t octets);
 
@@ -144,7 +145,8 @@ class ProxyWorld final : private Ground {
   Options options_;
   tcp::Memory memory_;
   tcp::Time now_{std::chrono::seconds{100}};
-  std::uint64_t wall_us_ = 1'800'000'000'000'000;
+  static constexpr std::uint64_t begun_us = 1'800'000'000'000'000;
+  std::uint64_t wall_us_ = begun_us;
   std::shared_ptr<service::Listener> listener_;
   std::vector<std::shared_ptr<const service::Snapshot>> published_;
   std::deque<Peer> peers_;
