@@ -68,6 +68,7 @@ struct Workers {
   std::uint16_t count = 1;          // 1..64
   std::vector<std::uint16_t> cpus;  // empty: chosen by the program; else one distinct CPU per worker
   Idle idle = Idle::adaptive;
+  std::uint32_t coalesce_us = 1000;  // 0..1000; what turns wait at most where packets go by system calls
   Position at;
   friend bool operator==(const Workers&, const Workers&) = default;
 };

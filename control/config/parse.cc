@@ -55,6 +55,7 @@ void read_workers(const Node& node, Workers& workers, Report& report) {
   map.integer("count", workers.count, {1, static_cast<std::uint32_t>(service::max_workers)});
   read_cpus(map, workers, report.errors() == errors);
   map.choice("idle", workers.idle, idle_choices);
+  map.integer("coalesce_us", workers.coalesce_us, {0, 1000});
   map.finish();
 }
 

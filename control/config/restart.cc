@@ -64,6 +64,7 @@ std::vector<std::string> settings_that_need_restart(const Config& running, const
   names.compare("workers.count", running.workers.count, wanted.workers.count);
   names.compare("workers.cpus", running.workers.cpus, wanted.workers.cpus);
   names.compare("workers.idle", running.workers.idle, wanted.workers.idle);
+  names.compare("workers.coalesce_us", running.workers.coalesce_us, wanted.workers.coalesce_us);
   names.compare("memory.hugepages", running.memory.hugepages, wanted.memory.hugepages);
   names.compare("memory.flows_ipv4", running.memory.flows_ipv4, wanted.memory.flows_ipv4);
   names.compare("memory.flows_ipv6", running.memory.flows_ipv6, wanted.memory.flows_ipv6);

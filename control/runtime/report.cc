@@ -123,6 +123,7 @@ json::object turns_to_json(const worker::TurnCounters& turns) {
   return {{"longest_ns", turns.longest_ns.get()},
           {"busy_ns", turns.busy_ns.get()},
           {"idle_turns", turns.idle_turns.get()},
+          {"pauses", turns.pauses.get()},
           {"histogram", std::move(histogram)}};
 }
 

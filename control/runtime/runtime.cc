@@ -72,6 +72,7 @@ worker::DataplaneSettings settings_of(const config::Config& config, const RunOpt
                                                                               : nic::Hugepages::automatic;
   settings.worker_cpus = cpus_of(config.workers);
   settings.adaptive = config.workers.idle == config::Idle::adaptive;
+  settings.coalesce_us = config.workers.coalesce_us;
   settings.flows_v4 = config.memory.flows_ipv4;
   settings.flows_v6 = config.memory.flows_ipv6;
   settings.packet_buffers = config.memory.packet_buffers;

@@ -143,6 +143,7 @@ Result<void> Port::set_up(const PortSettings& settings, std::span<rte_mempool* c
   report_.name = settings.name;
   report_.device = settings.device;
   report_.driver = info.driver_name == nullptr ? "unknown" : info.driver_name;
+  report_.calls_kernel = report_.driver == "net_af_packet" || report_.driver == "net_tap";
   report_.port_id = id_;
   report_.numa_node = rte_eth_dev_socket_id(id_);
   return configure(settings, info)

@@ -45,6 +45,7 @@ struct TurnCounters {
   static constexpr std::size_t buckets = 24;
   std::array<service::Counter, buckets> nanoseconds;  // [i]: turns with work of 2^i to 2^(i+1)-1 ns
   service::Counter idle_turns;
+  service::Counter pauses;  // between turns, to let packets gather (Coalescing)
   service::Counter busy_ns;
   service::Counter longest_ns;
 

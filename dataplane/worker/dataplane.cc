@@ -262,6 +262,9 @@ WorkerSetup Dataplane::setup_of(std::size_t worker, const DataplaneSettings& set
   setup.adaptive = settings.adaptive;
   for (std::size_t place = 0; place < links_.size(); ++place) {
     PortLink link = link_of(worker, place);
+    if (link.has_queue && link.port->report().calls_kernel) {
+      setup.coalesce_ns = std::uint64_t{1'000} * settings.coalesce_us;
+    }
     link.mtu = settings.ports[place].mtu;
     if (exception_of_port_[place]) {
       link.kernel = exception_thread_->channel(static_cast<std::uint16_t>(worker), *exception_of_port_[place]);

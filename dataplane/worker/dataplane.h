@@ -57,6 +57,7 @@ struct DataplaneSettings {
   nic::Hugepages hugepages = nic::Hugepages::automatic;
   std::vector<std::uint16_t> worker_cpus;  // one a worker
   bool adaptive = true;
+  std::uint32_t coalesce_us = 0;          // most that turns wait for packets to gather, on ports that call the kernel
   std::size_t flows_v4 = 262'144;         // per worker
   std::size_t flows_v6 = 65'536;          // per worker
   std::uint32_t packet_buffers = 16'384;  // per worker

@@ -2,6 +2,8 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include <rte_pause.h>
+
 #include "dataplane/worker/worker.h"
 
 namespace steelyard::worker {
@@ -17,7 +19,7 @@ constexpr std::size_t announcements_a_turn = 8;
 // Turns without work before the worker sleeps, and how long it then does: together with the wake-up below 50
 // microseconds, the most that `adaptive` may add.
 constexpr std::size_t turns_before_sleep = 200;
-constexpr long sleep_ns = 30 * 1'000;
+constexpr std::uint64_t sleep_ns = 30 * microsecond;
 constexpr std::uint64_t echo_replies_per_second = 10'000;
 constexpr std::uint64_t too_big_per_second = 1'000;
 
@@ -26,6 +28,7 @@ constexpr std::uint64_t too_big_per_second = 1'000;
 Worker::Worker(WorkerSetup setup)
     : id_(setup.id),
       adaptive_(setup.adaptive),
+      coalescing_(setup.coalesce_ns),
       links_(std::move(setup.links)),
       transmit_(links_.size()),
       hand_off_out_(std::move(setup.hand_off_out)),
@@ -80,10 +83,13 @@ void Worker::run(const std::atomic<bool>& stop) {
   rte_rcu_qsbr_thread_online(rcu_, id_.value);
   std::size_t idle_turns = 0;
   while (!stop.load(std::memory_order_relaxed)) {
-    idle_turns = turn() != 0 ? 0 : idle_turns + 1;
+    const std::size_t handled = turn();
+    idle_turns = handled != 0 ? 0 : idle_turns + 1;
     rte_rcu_qsbr_quiescent(rcu_, id_.value);
     if (adaptive_ && idle_turns >= turns_before_sleep) {
-      idle();
+      sleep(sleep_ns);
+    } else if (coalescing_.is_on()) {
+      pause_until(coalescing_.next_turn(now_ns_, handled, handled >= burst_size, turns_.busy_ns.get()));
     }
   }
   rte_rcu_qsbr_thread_offline(rcu_, id_.value);
@@ -271,11 +277,25 @@ std::size_t Worker::receive_relayed(std::uint16_t link) {
   return handled;
 }
 
-void Worker::idle() {
+void Worker::sleep(std::uint64_t ns) {
   rte_rcu_qsbr_thread_offline(rcu_, id_.value);
-  const timespec pause{0, sleep_ns};
+  const timespec pause{0, static_cast<long>(ns)};
   nanosleep(&pause, nullptr);
   rte_rcu_qsbr_thread_online(rcu_, id_.value);
+}
+
+void Worker::pause_until(std::uint64_t time_ns) {
+  if (time_ns <= now_ns_) [[likely]] {
+    return;
+  }
+  turns_.pauses.add();
+  const std::uint64_t now_ns = clock_->now_ns();
+  if (adaptive_ && time_ns > now_ns + sleep_ns) {
+    sleep(time_ns - now_ns);
+  }
+  while (clock_->now_ns() < time_ns) {
+    rte_pause();
+  }
 }
 
 }  // namespace steelyard::worker

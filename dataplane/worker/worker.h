@@ -30,6 +30,7 @@
 #include "dataplane/nic/port.h"
 #include "dataplane/service/snapshot.h"
 #include "dataplane/worker/clock.h"
+#include "dataplane/worker/coalescing.h"
 #include "dataplane/worker/command.h"
 #include "dataplane/worker/counters.h"
 #include "dataplane/worker/packet_note.h"
@@ -67,6 +68,7 @@ struct PortLink {
 struct WorkerSetup {
   service::WorkerId id;
   bool adaptive = true;
+  std::uint64_t coalesce_ns = 0;          // most that a turn waits for packets to gather; 0: never
   std::vector<PortLink> links;            // by place in the configuration
   std::vector<PacketRing*> hand_off_out;  // by worker; null for ourselves
   std::vector<PacketRing*> hand_off_in;   // by worker; null for ourselves
@@ -140,7 +142,8 @@ class Worker final : public l4::BalancerOutput,
   void adopt_snapshot();
   void announce();
   [[nodiscard]] bool serve_mailbox();
-  void idle();
+  void sleep(std::uint64_t ns);
+  void pause_until(std::uint64_t time_ns);
 
   // A packet between the stages of its burst.
   struct alignas(64) Pending {
@@ -300,6 +303,7 @@ class Worker final : public l4::BalancerOutput,
 
   service::WorkerId id_;
   bool adaptive_;
+  Coalescing coalescing_;
   std::vector<PortLink> links_;
   std::vector<TransmitBuffer> transmit_;
   std::vector<std::uint16_t> flush_order_;  // VLANs before their carriers

@@ -34,6 +34,7 @@ TEST(ConfigDefaults, AFileWithOnePortHasEveryOtherDefault) {
   EXPECT_EQ(config.workers.count, 1);
   EXPECT_THAT(config.workers.cpus, IsEmpty());
   EXPECT_EQ(config.workers.idle, Idle::adaptive);
+  EXPECT_EQ(config.workers.coalesce_us, 1000U);
   EXPECT_EQ(config.memory.hugepages, Hugepages::automatic);
   EXPECT_EQ(config.memory.flows_ipv4, 262144U);
   EXPECT_EQ(config.memory.flows_ipv6, 65536U);
@@ -174,7 +175,7 @@ TEST(ConfigValues, EveryKeyOfAListenerIsRead) {
 
 TEST(ConfigValues, EveryKeyOfTheProcessIsRead) {
   const Config config =
-      config_of(with_ports("workers: {count: 2, cpus: [3, 1], idle: busy}\n"
+      config_of(with_ports("workers: {count: 2, cpus: [3, 1], idle: busy, coalesce_us: 0}\n"
                            "memory: {hugepages: required, flows_ipv4: 1024, flows_ipv6: 2048,\n"
                            "         packet_buffers: 4096}\n"
                            "local_ports: 2000-2999\n"
@@ -186,6 +187,7 @@ TEST(ConfigValues, EveryKeyOfTheProcessIsRead) {
                            "shutdown: {drain: 3600}\n"));
   EXPECT_THAT(config.workers.cpus, ElementsAre(3, 1));
   EXPECT_EQ(config.workers.idle, Idle::busy);
+  EXPECT_EQ(config.workers.coalesce_us, 0U);
   EXPECT_EQ(config.memory.hugepages, Hugepages::required);
   EXPECT_EQ(config.memory.flows_ipv4, 1024U);
   EXPECT_EQ(config.memory.flows_ipv6, 2048U);

@@ -45,7 +45,7 @@ TEST(Restart, IsNeededForRoutesWhereTheKernelHasThemToo) {
 
 TEST(Restart, IsNeededForEveryChangedSettingByName) {
   Config wanted = running();
-  wanted.workers = {4, {0, 1, 2, 3}, Idle::busy, {}};
+  wanted.workers = {4, {0, 1, 2, 3}, Idle::busy, 0, {}};
   wanted.memory = {Hugepages::off, 1024, 1024, 2048, 0};
   wanted.ports[0].device = "net_null0";
   wanted.ports[0].addresses.push_back({*Prefix::parse("10.0.0.1/24"), {}});
@@ -56,9 +56,9 @@ TEST(Restart, IsNeededForEveryChangedSettingByName) {
   wanted.metrics = Metrics{};
   wanted.cookie_key_file = "/k";
   EXPECT_THAT(settings_that_need_restart(running(), wanted),
-              ElementsAre("workers.count", "workers.cpus", "workers.idle", "memory.hugepages", "memory.flows_ipv4",
-                          "memory.flows_ipv6", "memory.packet_buffers", "memory.connections", "ports[wan].device",
-                          "ports[wan].addresses", "ports[lan].mtu", "ports[lan].exception.enabled",
+              ElementsAre("workers.count", "workers.cpus", "workers.idle", "workers.coalesce_us", "memory.hugepages",
+                          "memory.flows_ipv4", "memory.flows_ipv6", "memory.packet_buffers", "memory.connections",
+                          "ports[wan].device", "ports[wan].addresses", "ports[lan].mtu", "ports[lan].exception.enabled",
                           "ports[lan].exception.name", "ports[lan].exception.namespace", "ports[lan].exception.manage",
                           "local_addresses", "local_ports", "metrics.listen", "cookie_key_file"));
 }

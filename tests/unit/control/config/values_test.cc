@@ -67,7 +67,8 @@ NumberRange check(const char* name, const char* protocol, const char* key, std::
 INSTANTIATE_TEST_SUITE_P(
     Numbers, Ranges,
     ::testing::Values(
-        top("workers", "workers", "count", 1, 64), top("flows_ipv4", "memory", "flows_ipv4", 1024, 134217728),
+        top("workers", "workers", "count", 1, 64), top("coalesce_us", "workers", "coalesce_us", 0, 1000),
+        top("flows_ipv4", "memory", "flows_ipv4", 1024, 134217728),
         top("flows_ipv6", "memory", "flows_ipv6", 1024, 134217728),
         top("packet_buffers", "memory", "packet_buffers", 2048, 1048576), top("drain", "shutdown", "drain", 0, 3600),
         NumberRange{"mtu", "ports: [{name: a, device: net_tap0, mtu: ", "}]", 1280, 9000},
