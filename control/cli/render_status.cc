@@ -218,6 +218,13 @@ std::string render_status(const json::object& status) {
   if (const std::uint64_t overrides = number(status, "overrides"); overrides != 0) {
     out += line(counted(overrides, "server", "servers") + " changed by `steelyard server`, until the next reload (*)");
   }
+  if (const json::value* memory = status.if_contains("memory"); memory != nullptr && memory->is_object()) {
+    const auto mebibytes = [&](const char* of) {
+      return std::to_string(number(memory->get_object(), of) >> 20U) + " MiB";
+    };
+    out += line("memory: flow tables " + mebibytes("flow_tables") + ", connections " + mebibytes("connection_tables") +
+                ", packet buffers " + mebibytes("packet_buffers"));
+  }
   const json::array& balancers = list(status, "load_balancers");
   if (balancers.empty()) {
     out += line("no load balancers");

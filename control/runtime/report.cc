@@ -247,6 +247,14 @@ json::object listener_status(const Runtime& runtime, const ListenerPlan& listene
   return object;
 }
 
+// Octets set aside at start, for all workers.
+json::object memory_of(const worker::DataplaneReport& report) {
+  return {{"hugepages", report.hugepages},
+          {"flow_tables", report.flow_table_bytes},
+          {"packet_buffers", report.packet_buffer_bytes},
+          {"connection_tables", report.connection_bytes}};
+}
+
 }  // namespace
 
 std::string_view admin_name(AdminState state) {
@@ -292,6 +300,7 @@ json::value status(const Runtime& runtime) {
                       {"generation", plan.snapshot->generation},
                       {"workers", runtime.dataplane().workers()},
                       {"overrides", runtime.overrides()},
+                      {"memory", memory_of(runtime.dataplane().report())},
                       {"load_balancers", std::move(balancers)},
                       {"groups", groups_of(runtime)}};
 }

@@ -111,3 +111,10 @@ class HttpConnections(HttpCase):
             with self.assertRaises(ConnectionResetError):
                 connection.socket.recv(1)
         eventually(lambda: steelyard.json("conns", "count")["count"] == 0, "no connection is left")
+
+    def test_status_tells_what_memory_they_have(self):
+        steelyard = self.one_server()
+        octets = steelyard.status()["memory"]["connection_tables"] / 65536  # as many as there may be by default
+        self.assertGreater(octets, 512)
+        self.assertLess(octets, 1536)
+        self.assertRegex(steelyard.command("status"), r"connections \d+ MiB")

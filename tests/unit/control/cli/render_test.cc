@@ -16,7 +16,8 @@ json::object object(const char* text) {
 
 constexpr const char* status_text = R"({
   "version": "0.1.0", "uptime_s": 3723.4, "config_file": "/etc/steelyard.yaml", "generation": 7, "workers": 2,
-  "overrides": 1, "load_balancers": [
+  "overrides": 1, "memory": {"flow_tables": 536870912, "connection_tables": 77594624, "packet_buffers": 41943040},
+  "load_balancers": [
     {"name": "web", "address": "192.0.2.10", "status": "active", "listeners": [
       {"protocol": "tcp", "port": 80, "status": "running", "mode": "nat", "scheduler": "wrr", "group": "pages",
        "persistence_timeout": 300, "connections": 1, "servers": [
@@ -44,6 +45,7 @@ TEST(RenderStatus, ShowsServersInTablesAndWhyOneIsDown) {
   EXPECT_EQ(render_status(object(status_text)),
             R"(steelyard 0.1.0, up 1h02m, configuration /etc/steelyard.yaml (generation 7), 2 workers
 1 server changed by `steelyard server`, until the next reload (*)
+memory: flow tables 512 MiB, connections 74 MiB, packet buffers 40 MiB
 
 web 192.0.2.10 active
   tcp/80 running, nat, wrr, group pages, persistence 300 s, 1 connection
