@@ -58,7 +58,9 @@ class HttpConnections(HttpCase):
             self.assertEqual(watch.wait(), 0, watch.log_tail())
         of_client = [each for each in events() if each["from"] == "client"]
         self.assertEqual({each["source"] for each in of_client}, {endpoint(IPV4.far(1), port)})
-        self.assertTrue(all(set(each["verdict"]) <= {"consumed", "handed_over"} for each in of_client), of_client)
+        # The first answer of a worker waits until it knows where the router is.
+        verdicts = {verdict for each in of_client for verdict in each["verdict"]}
+        self.assertLessEqual(verdicts, {"consumed", "handed_over", "waits"}, of_client)
         of_server = [each for each in events() if each["from"] == "server"]
         self.assertTrue(any(each["payload"] > 0 for each in of_server), "the answer")
         self.assertEqual({each["source"] for each in of_server}, {server})
