@@ -46,8 +46,8 @@ inline constexpr std::size_t cause_count = static_cast<std::size_t>(Cause::bad_p
 
 [[nodiscard]] constexpr std::string_view code_of(Cause cause) {
   constexpr std::array<std::string_view, cause_count> codes{
-      "--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL", "HL", "BV", "RD", "FX", "MF", "NS", "SD",
-      "QF", "QT", "NR", "LS", "CF", "CT", "BA", "SC", "SW", "AT", "AC", "AS", "CG", "CS", "PH"};
+      "--", "BR", "PT", "DR", "BM", "HT", "BT", "BL", "UL", "RL", "HL", "BV", "RD", "FX", "MF", "NS",
+      "SD", "QF", "QT", "NR", "LS", "CF", "CT", "BA", "SC", "SW", "AT", "AC", "AS", "CG", "CS", "PH"};
   return codes[static_cast<std::size_t>(cause)];
 }
 
