@@ -11,7 +11,7 @@ well: RPS moves it to the receiver's CPU, for all candidates alike. Candidates t
 --new: a connection for each request. Run by bench/run.sh http.
 
 Processor time: of HAProxy and nginx what the kernel counts for them; of Steelyard, which polls, the turns that had work,
-less what others had of the CPU meanwhile. What the kernel does in softirqs on CPU 1 is nobody's time in either.
+less what others had of the CPU meanwhile. What the kernel does in softirqs on CPU 1 counts for whom it interrupts.
 """
 
 import argparse
