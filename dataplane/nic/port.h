@@ -11,9 +11,8 @@
 //   (`framesz`), whatever the descriptors. It fills as soon as the device is probed; what it loses is not counted.
 // - Sending copies and makes one system call per burst. With a full ring it waits in poll() without a limit; while the
 //   interface is down it does not wait, but keeps up to a ring of frames, counts them as errors and sends them later.
-// - Each burst that is sent makes the kernel interrupt the CPU of whoever receives, and the other way round: where the
-// host
-//   is a virtual machine that costs more than a packet's work (Coalescing of the workers shares it).
+// - Each burst that is sent makes the kernel interrupt the CPU of whoever receives, and the other way round: in a
+//   virtual machine that costs more than a packet's work (worker/coalescing.h shares it).
 // - The link is always up. Multicast is reached by promiscuous mode, which is set on the host's interface and stays
 //   there after kill -9. The MTU is set there, too.
 // - Stopping closes its sockets: it cannot be started again.

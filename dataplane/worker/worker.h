@@ -143,7 +143,7 @@ class Worker final : public l4::BalancerOutput,
   void announce();
   [[nodiscard]] bool serve_mailbox();
   void sleep(std::uint64_t ns);
-  void pause_until(std::uint64_t time_ns);
+  void pause_until(std::uint64_t time_ns);  // at once if that has passed
 
   // A packet between the stages of its burst.
   struct alignas(64) Pending {
