@@ -100,10 +100,11 @@ void check(bool right, const char* what) {
   }
 }
 
-void receive_timed(Timer& timer, TcpStand& stand, std::span<tcp::Arrival> segments) {
-  for (std::size_t at = 0; at < segments.size(); at += piece) {
-    const auto part = segments.subspan(at, std::min(piece, segments.size() - at));
-    timer.add(0, part.size(), [&] { stand.receive(part); });
+// Segments of all these connections, prepared piece by piece: what has just come is in the cache, connections are not.
+void receive_timed(Timer& timer, TcpStand& stand, std::span<const std::uint32_t> numbers, auto&& segment) {
+  for (std::size_t at = 0; at < numbers.size(); at += piece) {
+    auto segments = stand.arrivals(numbers.subspan(at, std::min(piece, numbers.size() - at)), segment);
+    timer.add(0, segments.size(), [&] { stand.receive(segments); });
   }
 }
 
@@ -116,9 +117,7 @@ void acknowledgment(benchmark::State& state, std::size_t connections) {
     }
     check(stand.settle() == drawn.size(), "not every slice was sent");
     stand.advance(1ms);
-    auto segments =
-        stand.arrivals(drawn, [&](std::uint32_t n) { return stand.peer().acknowledgment(n, stand.now_ms()); });
-    receive_timed(timer, stand, segments);
+    receive_timed(timer, stand, drawn, [&](std::uint32_t n) { return stand.peer().acknowledgment(n, stand.now_ms()); });
     check(stand.memory().used() == 0 && stand.buffer().references() == 0, "not everything was acknowledged");
     stand.run_timers();
     stand.settle();
@@ -127,21 +126,19 @@ void acknowledgment(benchmark::State& state, std::size_t connections) {
 
 void data(benchmark::State& state, std::size_t connections) {
   TcpStand stand(PeerRole::client, connections);
-  const auto segments_of = [&](std::span<const std::uint32_t> drawn) {
-    return stand.arrivals(
-        drawn, [&](std::uint32_t n) { return stand.peer().data(n, stand.buffer().slice(payload), stand.now_ms()); });
+  const auto segment = [&](std::uint32_t n) {
+    return stand.peer().data(n, stand.buffer().slice(payload), stand.now_ms());
   };
   // Every second segment is acknowledged: so that a pass does it for half of its own.
   auto half = stand.draw(connections / 2);
-  auto before = segments_of(half);
+  auto before = stand.arrivals(half, segment);
   stand.receive(before);
   stand.settle();
   run_passes(state, [&](Timer& timer) {
     const auto drawn = stand.draw(most_a_pass);
     stand.advance(10us);
-    auto segments = segments_of(drawn);
     const std::uint64_t had = stand.delivered();
-    receive_timed(timer, stand, segments);
+    receive_timed(timer, stand, drawn, segment);
     check(stand.delivered() - had == drawn.size() * payload, "not everything was delivered");
     stand.settle();
   });

@@ -11,8 +11,6 @@
 // read it later in the burst; what it remembers meanwhile must be flows, never slots.
 #pragma once
 
-#include <emmintrin.h>
-
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -21,15 +19,17 @@
 
 #include "dataplane/l4/flow.h"
 #include "dataplane/packet/hash.h"
+#include "dataplane/packet/prefetch.h"
+#include "dataplane/packet/tag_match.h"
 
 namespace steelyard::l4 {
 
 class FlowIndexTable {
  public:
-  static constexpr std::size_t slots = 10;
+  static constexpr std::size_t slots = packet::bucket_slots;
 
   struct alignas(64) Bucket {
-    std::array<std::uint16_t, slots> tags;  // 0: the slot is empty
+    packet::BucketTags tags;  // 0: the slot is empty
     std::array<std::uint32_t, slots> values;
     std::uint32_t overflow;  // entries that have this as their first bucket and live in their second
   };
@@ -55,18 +55,18 @@ class FlowIndexTable {
   // `line` is line(hash).
   [[nodiscard]] Candidate candidate(const void* line, std::uint64_t hash) const {
     const Bucket& bucket = *static_cast<const Bucket*>(line);
-    if (const std::uint32_t mask = matching(bucket, tag(hash)); mask != 0) [[likely]] {
+    if (const std::uint32_t mask = packet::matching_slots(bucket.tags, packet::tag_of(hash)); mask != 0) [[likely]] {
       return {bucket.values[static_cast<std::size_t>(std::countr_zero(mask))], false};
     }
     if (bucket.overflow == 0) {
       return {};
     }
-    __builtin_prefetch(&buckets_[second(hash)]);
+    packet::prefetch_to_read(&buckets_[second(hash)]);
     return {none, true};
   }
   [[nodiscard]] std::uint32_t candidate_in_second(std::uint64_t hash) const {
     const Bucket& bucket = buckets_[second(hash)];
-    const std::uint32_t mask = matching(bucket, tag(hash));
+    const std::uint32_t mask = packet::matching_slots(bucket.tags, packet::tag_of(hash));
     return mask != 0 ? bucket.values[static_cast<std::size_t>(std::countr_zero(mask))] : none;
   }
 
@@ -74,10 +74,10 @@ class FlowIndexTable {
   template <class Matches>
   [[nodiscard]] bool find(std::uint64_t hash, Matches&& matches) const {
     const Bucket& bucket = buckets_[first(hash)];
-    if (probe(bucket, tag(hash), matches)) {
+    if (probe(bucket, packet::tag_of(hash), matches)) {
       return true;
     }
-    return bucket.overflow != 0 && probe(buckets_[second(hash)], tag(hash), matches);
+    return bucket.overflow != 0 && probe(buckets_[second(hash)], packet::tag_of(hash), matches);
   }
 
   // False when both buckets are full and nothing in them can move. `hash_of(value)` is the hash that an entry was
@@ -85,18 +85,18 @@ class FlowIndexTable {
   template <class HashOf>
   [[nodiscard]] bool insert(std::uint64_t hash, std::uint32_t value, HashOf&& hash_of) {
     Bucket& bucket = buckets_[first(hash)];
-    if (place(bucket, tag(hash), value)) {
+    if (place(bucket, packet::tag_of(hash), value)) {
       return true;
     }
     Bucket& other = buckets_[second(hash)];
-    if (place(other, tag(hash), value)) {
+    if (place(other, packet::tag_of(hash), value)) {
       ++bucket.overflow;
       return true;
     }
     if (move_one_out_of(bucket, hash_of)) {
-      return place(bucket, tag(hash), value);
+      return place(bucket, packet::tag_of(hash), value);
     }
-    if (move_one_out_of(other, hash_of) && place(other, tag(hash), value)) {
+    if (move_one_out_of(other, hash_of) && place(other, packet::tag_of(hash), value)) {
       ++bucket.overflow;
       return true;
     }
@@ -106,7 +106,7 @@ class FlowIndexTable {
   // Removes an entry that was inserted with the same hash.
   void erase(std::uint64_t hash, std::uint32_t value) {
     Bucket& bucket = buckets_[first(hash)];
-    if (!take(bucket, tag(hash), value) && take(buckets_[second(hash)], tag(hash), value)) {
+    if (!take(bucket, packet::tag_of(hash), value) && take(buckets_[second(hash)], packet::tag_of(hash), value)) {
       --bucket.overflow;
     }
   }
@@ -116,23 +116,10 @@ class FlowIndexTable {
   [[nodiscard]] std::uint32_t second(std::uint64_t hash) const {
     return packet::reduce(hash * 0x9e3779b97f4a7c15U, count_);
   }
-  [[nodiscard]] static std::uint16_t tag(std::uint64_t hash) {
-    const auto low = static_cast<std::uint16_t>(hash);
-    return low == 0 ? std::uint16_t{1} : low;
-  }
-
-  // Bit i of the result: does slot i carry the tag?
-  [[nodiscard]] static std::uint32_t matching(const Bucket& bucket, std::uint16_t tag) {
-    const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag));
-    const __m128i eight = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.tags.data()));
-    const __m128i two = _mm_cvtsi32_si128(packet::load<int>(bucket.tags.data() + 8));
-    const __m128i packed = _mm_packs_epi16(_mm_cmpeq_epi16(eight, wanted), _mm_cmpeq_epi16(two, wanted));
-    return static_cast<std::uint32_t>(_mm_movemask_epi8(packed)) & ((1U << slots) - 1);
-  }
 
   template <class Matches>
   [[nodiscard]] static bool probe(const Bucket& bucket, std::uint16_t tag, Matches& matches) {
-    for (std::uint32_t mask = matching(bucket, tag); mask != 0; mask &= mask - 1) {
+    for (std::uint32_t mask = packet::matching_slots(bucket.tags, tag); mask != 0; mask &= mask - 1) {
       if (matches(bucket.values[static_cast<std::size_t>(std::countr_zero(mask))])) {
         return true;
       }
@@ -158,7 +145,7 @@ class FlowIndexTable {
   }
 
   [[nodiscard]] static bool place(Bucket& bucket, std::uint16_t tag, std::uint32_t value) {
-    const std::uint32_t empty = matching(bucket, 0);
+    const std::uint32_t empty = packet::matching_slots(bucket.tags, 0);
     if (empty == 0) {
       return false;
     }
@@ -169,7 +156,7 @@ class FlowIndexTable {
   }
 
   [[nodiscard]] static bool take(Bucket& bucket, std::uint16_t tag, std::uint32_t value) {
-    for (std::uint32_t mask = matching(bucket, tag); mask != 0; mask &= mask - 1) {
+    for (std::uint32_t mask = packet::matching_slots(bucket.tags, tag); mask != 0; mask &= mask - 1) {
       const auto slot = static_cast<std::size_t>(std::countr_zero(mask));
       if (bucket.values[slot] == value) {
         bucket.tags[slot] = 0;

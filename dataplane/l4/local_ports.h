@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/l4/flow.h"
+#include "dataplane/packet/prefetch.h"
 #include "dataplane/packet/sequence.h"
 #include "dataplane/service/address.h"
 #include "dataplane/service/ids.h"
@@ -58,7 +59,7 @@ class LocalPorts {
     const std::uint16_t port = ring_[head_];
     head_ = head_ + 1 == ring_.size() ? 0 : head_ + 1;
     --free_;
-    __builtin_prefetch(&history(ring_[head_]));  // for the next flow: a burst of them would wait for each
+    packet::prefetch_to_read(&history(ring_[head_]));  // for the next flow: a burst of them would wait for each
     return port;
   }
   void release(std::uint16_t port) {

@@ -90,6 +90,9 @@ template <class Family>
   return found;
 }
 
+inline constexpr std::uint8_t protocol_tcp = 6;
+inline constexpr std::uint8_t protocol_udp = 17;
+
 // The addresses, ports and protocol of a TCP or UDP packet, as they stand in it.
 template <class Family>
 struct Tuple {

@@ -21,6 +21,10 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
     establish(context);
     window_sequence_ = segment.sequence - 1;  // the window of this segment counts in any case
   }
+  if (acknowledges_nothing(segment)) {
+    update_send_window(context, segment);
+    return;
+  }
   rack_.begin_acknowledgment();
   Progress progress;
   progress.before = send_unacknowledged_;
@@ -45,6 +49,13 @@ void Connection::on_acknowledgment(const Context& context, const Segment& segmen
   if (fin_queued_ && queue_.empty()) {
     on_fin_acknowledged(context);
   }
+}
+
+// Nothing of ours is under way, and nothing is reported: of the segment only the window can be news. Whoever sends us
+// data and waits is met here without the lines of memory that sending needs.
+bool Connection::acknowledges_nothing(const Segment& segment) const {
+  return !queue_.outstanding() && phase_ == Phase::open && segment.options.sack_count == 0 && !probe_outstanding_ &&
+         !fin_queued_ && reordering_at_ == never;
 }
 
 // RFC 5681 section 2, before the segment's window is taken.
@@ -81,6 +92,11 @@ void Connection::update_send_window(const Context& context, const Segment& segme
   }
 }
 
+// After a timeout: sent before it, and not again since.
+bool Connection::is_original(const Node& node) const {
+  return phase_ == Phase::loss && !node.has(node_flag::retransmitted) && !after(node.end(), recovery_end_);
+}
+
 void Connection::take_delivered(const Context& context, const Segment& segment, Progress& progress) {
   if (!after(segment.acknowledgment, send_unacknowledged_)) {
     return;
@@ -91,7 +107,7 @@ void Connection::take_delivered(const Context& context, const Segment& segment, 
     if (node.has(node_flag::sacked)) {
       return;
     }
-    progress.original_acknowledged |= !node.has(node_flag::retransmitted) && !after(node.end(), recovery_end_);
+    progress.original_acknowledged |= is_original(node);
     if (!node.has(node_flag::retransmitted) && !after(sample_from_, node.begin)) {
       progress.sampled_at = std::min(progress.sampled_at, node.sent_at);
       progress.latest_at = node.sent_at;
@@ -146,7 +162,7 @@ void Connection::take_sack(const Context& context, const Segment& segment, Progr
     }
     queue_.mark_sacked(context.memory, block, [&](const Node& node) {
       progress.delivered += node.length;
-      progress.original_acknowledged |= !node.has(node_flag::retransmitted) && !after(node.end(), recovery_end_);
+      progress.original_acknowledged |= is_original(node);
       if (!node.has(node_flag::retransmitted) && !after(sample_from_, node.begin)) {
         progress.sampled_at = std::min(progress.sampled_at, node.sent_at);
         progress.latest_at = node.sent_at;

@@ -136,6 +136,8 @@ class Connection {
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] Cause cause() const { return cause_; }  // when over
   [[nodiscard]] Time deadline() const;
+  // Of what is to be sent or acknowledged; `no_node`: nothing is.
+  [[nodiscard]] NodeIndex first_queued() const { return queue_.first(); }
   // Octets whose buffers it makes somebody hold: unread, out of order (whole buffers), to be sent or repeated.
   [[nodiscard]] std::uint32_t held() const;
   // Something is to be sent that the peer has had no window for, for two seconds or more.
@@ -156,6 +158,9 @@ class Connection {
   void establish(const Context& context);
 
   // input.cc
+  void on_segment_of_handshake(const Context& context, const Segment& received);
+  [[nodiscard]] bool is_believed(const Context& context, const Segment& segment);
+  void take(const Context& context, const Segment& segment, bool believed);
   [[nodiscard]] bool acceptable(const Context& context, const Segment& segment);
   [[nodiscard]] bool passes_paws(const Context& context, const Segment& segment);
   [[nodiscard]] bool in_window(const Segment& segment) const;
@@ -167,7 +172,9 @@ class Connection {
 
   // acknowledgment.cc
   void on_acknowledgment(const Context& context, const Segment& segment);
+  [[nodiscard]] bool acknowledges_nothing(const Segment& segment) const;
   void update_send_window(const Context& context, const Segment& segment);
+  [[nodiscard]] bool is_original(const Node& node) const;
   void take_delivered(const Context& context, const Segment& segment, Progress& progress);
   void take_sack(const Context& context, const Segment& segment, Progress& progress);
   void take_round_trip(const Context& context, const Segment& segment, Progress& progress);
@@ -282,6 +289,7 @@ class Connection {
   Time progress_at_{};  // when the peer last acknowledged something new, or there was nothing to
   RoundTrip trip_;
   bool probe_was_repetition_ = false;  // TLP.is_retrans
+  bool measured_since_probe_ = false;  // the round trip, since the last tail loss probe or the beginning
   Rack rack_;
   Cubic cubic_;
 
@@ -298,7 +306,6 @@ class Connection {
   std::uint16_t minimum_mtu_ = 576;
   std::uint16_t default_segment_size_ = 536;
   Cause cause_ = Cause::finished;
-  bool measured_since_probe_ = false;  // the round trip, since the last tail loss probe or the beginning
   std::uint8_t syn_repetitions_ = 0;
   ChallengeLimit challenges_;
 

@@ -52,9 +52,16 @@ struct Endpoints {
 };
 static_assert(sizeof(Endpoints) == 40);
 
+// That of the tuple of the packets that the remote end sends.
 [[nodiscard]] inline std::uint64_t hash(const packet::HashKey& key, const Endpoints& endpoints) {
-  return packet::hash(key, packet::Tuple<packet::Ipv6>{endpoints.remote, endpoints.local, endpoints.remote_port,
-                                                       endpoints.local_port, 6});
+  const std::uint16_t remote_port = __builtin_bswap16(endpoints.remote_port);
+  const std::uint16_t local_port = __builtin_bswap16(endpoints.local_port);
+  if (endpoints.ipv4()) {
+    return packet::hash(key, packet::Tuple<packet::Ipv4>{ipv4_of(endpoints.remote), ipv4_of(endpoints.local),
+                                                         remote_port, local_port, packet::protocol_tcp});
+  }
+  return packet::hash(key, packet::Tuple<packet::Ipv6>{endpoints.remote, endpoints.local, remote_port, local_port,
+                                                       packet::protocol_tcp});
 }
 
 }  // namespace steelyard::tcp

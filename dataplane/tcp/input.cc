@@ -15,32 +15,51 @@ constexpr Duration timestamp_is_stale = std::chrono::hours{24 * 24};
 
 }  // namespace
 
-void Connection::on_segment(const Context& context, const Segment& received) {
+void Connection::on_segment(const Context& context, const Segment& segment) {
+  if (synchronized()) [[likely]] {
+    take(context, segment, state_ != State::time_wait && is_believed(context, segment));
+  } else {
+    on_segment_of_handshake(context, segment);
+  }
+}
+
+// Before the handshake has ended what comes may carry a SYN, which takes a sequence number.
+void Connection::on_segment_of_handshake(const Context& context, const Segment& received) {
   Segment segment = received;
-  bool taken = false;
+  bool believed = false;
   if (state_ == State::syn_sent) {
     on_segment_in_syn_sent(context, segment);
     // Data that come with the SYN-ACK are behind the SYN.
-    taken = synchronized() && segment.has(flag::syn);
+    believed = synchronized() && segment.has(flag::syn);
     segment.sequence = segment.sequence + 1;
-  } else if (state_ != State::closed && state_ != State::time_wait) {
-    if (state_ == State::syn_received && segment.has(flag::syn) && segment.has(flag::ack) &&
-        segment.sequence == peer_initial_) {
+  } else if (state_ == State::syn_received) {
+    if (segment.has(flag::syn) && segment.has(flag::ack) && segment.sequence == peer_initial_) {
       // Simultaneous open (RFC 9293 section 3.5, figure 7): the peer's SYN once more, with the acknowledgment of ours.
       segment.flags = static_cast<std::uint8_t>(segment.flags & ~flag::syn);
       segment.sequence = segment.sequence + 1;
       acknowledging_.at_once();
     }
-    taken = acceptable(context, segment);
-    if (taken) {
-      heard_at_ = context.now;
-      keepalive_sent_ = 0;
-      note_timestamp(context, segment);
-      on_acknowledgment(context, segment);
-    }
+    believed = is_believed(context, segment);
   }
   segment.flags = static_cast<std::uint8_t>(segment.flags & ~flag::syn);
-  if (taken && (segment.payload.length != 0 || segment.has(flag::fin)) && synchronized()) {
+  take(context, segment, believed);
+}
+
+// Everything before the segment's text.
+bool Connection::is_believed(const Context& context, const Segment& segment) {
+  if (!acceptable(context, segment)) {
+    return false;
+  }
+  heard_at_ = context.now;
+  keepalive_sent_ = 0;
+  note_timestamp(context, segment);
+  on_acknowledgment(context, segment);
+  return true;
+}
+
+// The text of a segment that is believed, and what follows from all of it.
+void Connection::take(const Context& context, const Segment& segment, bool believed) {
+  if (believed && (segment.payload.length != 0 || segment.has(flag::fin)) && synchronized()) {
     on_text(context, segment);
   } else if (segment.payload.buffer != nullptr) {
     context.memory.release(segment.payload);

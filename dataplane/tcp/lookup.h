@@ -9,12 +9,14 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
 #include <vector>
 
 #include "dataplane/packet/hash.h"
+#include "dataplane/packet/tag_match.h"
 
 namespace steelyard::tcp {
 
@@ -33,12 +35,8 @@ class Lookup {
   // is nothing.
   [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
     const Bucket& bucket = buckets_[home(hash)];
-    for (std::size_t slot = 0; slot < slots; ++slot) {
-      if (bucket.tags[slot] == tag(hash)) {
-        return bucket.values[slot];
-      }
-    }
-    return none;
+    const std::uint32_t fitting = packet::matching_slots(bucket.tags, packet::tag_of(hash));
+    return fitting == 0 ? none : bucket.values[static_cast<std::size_t>(std::countr_zero(fitting))];
   }
 
   // The value for which `match(value)` is true.
@@ -47,9 +45,11 @@ class Lookup {
     std::uint32_t at = home(hash);
     for (std::size_t searched = 0; searched < buckets_.size(); ++searched) {
       const Bucket& bucket = buckets_[at];
-      for (std::size_t slot = 0; slot < slots; ++slot) {
-        if (bucket.tags[slot] == tag(hash) && match(bucket.values[slot])) {
-          return bucket.values[slot];
+      for (std::uint32_t fitting = packet::matching_slots(bucket.tags, packet::tag_of(hash)); fitting != 0;
+           fitting &= fitting - 1) {
+        if (const std::uint32_t value = bucket.values[static_cast<std::size_t>(std::countr_zero(fitting))];
+            match(value)) {
+          return value;
         }
       }
       if (bucket.passed == 0) {
@@ -64,13 +64,12 @@ class Lookup {
   void insert(std::uint64_t hash, std::uint32_t value) {
     for (std::uint32_t at = home(hash);; at = next(at)) {
       Bucket& bucket = buckets_[at];
-      for (std::size_t slot = 0; slot < slots; ++slot) {
-        if (bucket.tags[slot] == 0) {
-          bucket.tags[slot] = tag(hash);
-          bucket.values[slot] = value;
-          ++used_;
-          return;
-        }
+      if (const std::uint32_t free = packet::matching_slots(bucket.tags, 0); free != 0) {
+        const auto slot = static_cast<std::size_t>(std::countr_zero(free));
+        bucket.tags[slot] = packet::tag_of(hash);
+        bucket.values[slot] = value;
+        ++used_;
+        return;
       }
       ++bucket.passed;
     }
@@ -80,8 +79,9 @@ class Lookup {
   void erase(std::uint64_t hash, std::uint32_t value) {
     for (std::uint32_t at = home(hash);; at = next(at)) {
       Bucket& bucket = buckets_[at];
-      for (std::size_t slot = 0; slot < slots; ++slot) {
-        if (bucket.tags[slot] == tag(hash) && bucket.values[slot] == value) {
+      for (std::uint32_t fitting = packet::matching_slots(bucket.tags, packet::tag_of(hash)); fitting != 0;
+           fitting &= fitting - 1) {
+        if (const auto slot = static_cast<std::size_t>(std::countr_zero(fitting)); bucket.values[slot] == value) {
           bucket.tags[slot] = 0;
           --used_;
           return;
@@ -94,10 +94,9 @@ class Lookup {
   [[nodiscard]] std::size_t used() const { return used_; }
 
  private:
-  static constexpr std::size_t slots = 10;
   struct alignas(64) Bucket {
-    std::array<std::uint16_t, slots> tags{};  // 0: free
-    std::array<std::uint32_t, slots> values{};
+    packet::BucketTags tags{};  // 0: free
+    std::array<std::uint32_t, packet::bucket_slots> values{};
     std::uint32_t passed = 0;
   };
   static_assert(sizeof(Bucket) == 64);
@@ -107,11 +106,6 @@ class Lookup {
   }
   [[nodiscard]] std::uint32_t next(std::uint32_t bucket) const {
     return bucket + 1 == buckets_.size() ? 0 : bucket + 1;
-  }
-  // From the bits that home() does not use.
-  [[nodiscard]] static std::uint16_t tag(std::uint64_t hash) {
-    const auto low = static_cast<std::uint16_t>(hash);
-    return low == 0 ? std::uint16_t{1} : low;
   }
 
   std::pmr::vector<Bucket> buckets_;

@@ -16,6 +16,9 @@ constexpr std::uint8_t kind_sack_permitted = 4;
 constexpr std::uint8_t kind_sack = 5;
 constexpr std::uint8_t kind_timestamps = 8;
 
+// Two no-operations, kind and length.
+constexpr std::uint32_t aligned_timestamps = 0x01010000U | std::uint32_t{kind_timestamps} << 8U | 10U;
+
 std::uint32_t load_be32(const std::uint8_t* from) {
   return __builtin_bswap32(packet::load<std::uint32_t>(from));
 }
@@ -92,8 +95,14 @@ std::size_t size_without_sack(const Options& options) {
 
 }  // namespace
 
-Options read_options(std::span<const std::uint8_t> bytes) {
-  Options options;
+void read_options(std::span<const std::uint8_t> bytes, Options& options) {
+  // What nearly every segment has, in the layout of RFC 7323 appendix A.
+  if (bytes.size() == timestamps_size && load_be32(bytes.data()) == aligned_timestamps) [[likely]] {
+    options.has_timestamps = true;
+    options.timestamp = load_be32(&bytes[4]);
+    options.timestamp_echo = load_be32(&bytes[8]);
+    return;
+  }
   while (!bytes.empty() && bytes[0] != kind_end) {
     if (bytes[0] == kind_no_operation) {
       bytes = bytes.subspan(1);
@@ -105,7 +114,6 @@ Options read_options(std::span<const std::uint8_t> bytes) {
     read_option(bytes.first(bytes[1]), options);
     bytes = bytes.subspan(bytes[1]);
   }
-  return options;
 }
 
 std::size_t write_options(const Options& options, std::span<std::uint8_t, max_options_size> to) {
@@ -115,9 +123,9 @@ std::size_t write_options(const Options& options, std::span<std::uint8_t, max_op
   }
   if (options.has_timestamps) {
     // The two bytes that align timestamps carry SACK-permitted in a SYN.
-    const std::uint32_t aligned =
-        options.sack_permitted ? std::uint32_t{kind_sack_permitted} << 24U | 2U << 16U : 0x01010000U;
-    writer.word(aligned | std::uint32_t{kind_timestamps} << 8U | 10U);
+    constexpr std::uint32_t kind_and_length = std::uint32_t{kind_timestamps} << 8U | 10U;
+    writer.word(options.sack_permitted ? std::uint32_t{kind_sack_permitted} << 24U | 2U << 16U | kind_and_length
+                                       : aligned_timestamps);
     writer.word(options.timestamp);
     writer.word(options.timestamp_echo);
   } else if (options.sack_permitted) {

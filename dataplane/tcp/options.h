@@ -43,7 +43,13 @@ struct Options {
 // Reads the bytes behind the fixed header. Never reads beyond them. Stops at the first option that cannot be one (its
 // length is below 2 or reaches beyond the header); a known option of a wrong length is skipped; of two of a kind the
 // first counts. A window scale above 14 is taken as 14 (RFC 7323 section 2.3).
-[[nodiscard]] Options read_options(std::span<const std::uint8_t> bytes);
+// `options` has been made anew.
+void read_options(std::span<const std::uint8_t> bytes, Options& options);
+[[nodiscard]] inline Options read_options(std::span<const std::uint8_t> bytes) {
+  Options options;
+  read_options(bytes, options);
+  return options;
+}
 
 // Writes options, padded to a multiple of four, and returns their size. SACK blocks that find no room are left out.
 [[nodiscard]] std::size_t write_options(const Options& options, std::span<std::uint8_t, max_options_size> to);

@@ -76,7 +76,7 @@ void Connection::send_pending(const Context& context) {
     cubic_.restart_after_idle(payload_room());
   }
   // RFC 5682, step 2: whether what is marked as lost is so, new data will tell.
-  if (undo_.forward() == Undo::Forward::probes) {
+  if (phase_ == Phase::loss && undo_.forward() == Undo::Forward::probes) {
     while (queue_.unsent() != 0 && send_next(context)) {
     }
     return;

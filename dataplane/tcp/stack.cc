@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 
+#include "dataplane/packet/prefetch.h"
+
 namespace steelyard::tcp {
 
 namespace {
@@ -238,28 +240,31 @@ void Stack::on_segment(const Endpoints& endpoints, const Segment& segment, Time 
   on_segment(endpoints, segment, hash_of(endpoints), now);
 }
 
-// Of the entry that a segment may belong to, what every segment touches.
-void Stack::prefetch(std::uint64_t hash, bool has_payload) const {
-  const std::uint32_t value = lookup_.candidate(hash);
-  if (value == Lookup::none || static_cast<Kind>(value & kind_mask) != Kind::connection) {
-    return;
+// Each loop asks for what the next one reads, so that the misses of all segments overlap. A prefetch retires only when
+// its address is translated: so the first line of every entry comes first, and the others find the translation done.
+void Stack::expect(std::span<const std::uint64_t> hashes) const {
+  for (const std::uint64_t hash : hashes) {
+    packet::prefetch_to_read(lookup_.line(hash));
   }
-  constexpr std::uintptr_t cache_line = 64;
-  const auto begin = reinterpret_cast<std::uintptr_t>(&entries_.all[value]);
-  const std::uintptr_t end = begin + (has_payload ? touched_by_data : touched_by_acknowledgment);
-  for (std::uintptr_t line = begin / cache_line * cache_line; line < end; line += cache_line) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
+  std::array<const Entry*, most_at_once> storage;
+  std::size_t count = 0;
+  for (const std::uint64_t hash : hashes) {
+    const std::uint32_t value = lookup_.candidate(hash);
+    if (value != Lookup::none && static_cast<Kind>(value & kind_mask) == Kind::connection) {
+      storage[count] = &entries_.all[value];
+      packet::prefetch_to_write(storage[count++]);
+    }
   }
-}
-
-void Stack::expect(std::span<const Expected> burst) const {
-  std::array<std::uint64_t, most_at_once> hashes;
-  for (std::size_t place = 0; place < burst.size(); ++place) {
-    hashes[place] = hash_of(burst[place].endpoints);
-    __builtin_prefetch(lookup_.line(hashes[place]));
+  const std::span entries = std::span(storage).first(count);
+  for (const Entry* entry : entries) {
+    packet::prefetch_to_write(entry, touched_by_all);
   }
-  for (std::size_t place = 0; place < burst.size(); ++place) {
-    prefetch(hashes[place], burst[place].has_payload);
+  for (const Entry* entry : entries) {
+    if (const NodeIndex first = entry->connection.first_queued(); first != no_node) {
+      packet::prefetch_to_write(&memory_[first], sizeof(Node));
+      packet::prefetch_to_write(reinterpret_cast<const std::byte*>(entry) + touched_by_all,
+                                touched_by_acknowledgments - touched_by_all);
+    }
   }
 }
 
@@ -269,11 +274,8 @@ void Stack::on_segments(std::span<const Arrival> burst, Time now) {
     const std::span<const Arrival> part = burst.first(std::min(burst.size(), most_at_once));
     for (std::size_t place = 0; place < part.size(); ++place) {
       hashes[place] = hash_of(part[place].endpoints);
-      __builtin_prefetch(lookup_.line(hashes[place]));
     }
-    for (std::size_t place = 0; place < part.size(); ++place) {
-      prefetch(hashes[place], part[place].segment.payload.length != 0);
-    }
+    expect(std::span(hashes).first(part.size()));
     for (std::size_t place = 0; place < part.size(); ++place) {
       on_segment(part[place].endpoints, part[place].segment, hashes[place], now);
     }

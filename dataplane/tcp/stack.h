@@ -87,11 +87,6 @@ struct Arrival {
   Endpoints endpoints;
   Segment segment;
 };
-// What of a segment is known before it is read.
-struct Expected {
-  Endpoints endpoints;
-  bool has_payload = false;
-};
 
 class Stack {
  public:
@@ -133,9 +128,14 @@ class Stack {
   void on_segment(const Endpoints& endpoints, const Segment& segment, Time now);
   // Several that have come at once, in their order: as on_segment(), with the cache misses of all of them overlapping.
   void on_segments(std::span<const Arrival> burst, Time now);
-  // Asks the cache for what these segments will touch, at most `most_at_once` of them; for those who cannot hand over a
-  // burst at once.
-  void expect(std::span<const Expected> burst) const;
+  // Of the packets that come from the remote end.
+  template <class Family>
+  [[nodiscard]] std::uint64_t hash_of(const packet::Tuple<Family>& tuple) const {
+    return packet::hash(secrets_.lookup, tuple);
+  }
+  // Asks the cache for what segments with these hashes will touch, at most `most_at_once` of them; for those who cannot
+  // hand over a burst at once.
+  void expect(std::span<const std::uint64_t> hashes) const;
   // Once a turn of the worker, after its packets. `behind`: more may be waiting than it has taken.
   void turn(bool behind) { shedding_.turn(behind); }
   // To be asked about each SYN (without ACK) before anything is spent on it: false while the worker cannot keep up, and
@@ -203,8 +203,8 @@ class Stack {
   [[nodiscard]] std::size_t timers() const { return wheel_.count(); }
 
  private:
-  // 256 octets that every segment touches, 128 more for what acknowledges data, the rest is cold. Halves of cache
-  // lines: whole ones would make it 512.
+  // 256 octets that every segment touches, 96 more for what acknowledges data, the rest is cold. Halves of cache lines:
+  // whole ones would make it 512.
   struct alignas(32) Entry {
     Endpoints endpoints;
     std::uint32_t generation = 0;
@@ -214,8 +214,8 @@ class Stack {
     Connection connection;
   };
   static_assert(sizeof(Entry) == 480);
-  static constexpr std::size_t touched_by_data = 256;
-  static constexpr std::size_t touched_by_acknowledgment = 384;
+  static constexpr std::size_t touched_by_all = 256;
+  static constexpr std::size_t touched_by_acknowledgments = 352;
 
   struct Entries {
     std::pmr::vector<Entry> all;
@@ -246,7 +246,6 @@ class Stack {
   [[nodiscard]] std::uint64_t hash_of(const Endpoints& endpoints) const { return hash(secrets_.lookup, endpoints); }
   [[nodiscard]] std::uint32_t find(std::uint64_t hash, const Endpoints& endpoints) const;
   void on_segment(const Endpoints& endpoints, const Segment& segment, std::uint64_t hash, Time now);
-  void prefetch(std::uint64_t hash, bool has_payload) const;
   [[nodiscard]] ListenerIndex listener_of(const Endpoints& endpoints) const;
   [[nodiscard]] ListenerIndex listener_at(const Ipv6Address& local, std::uint16_t port) const;
   [[nodiscard]] std::size_t bucket_of(const Ipv6Address& local, std::uint16_t port) const {

@@ -19,7 +19,7 @@ void Connection::remember_window(std::uint32_t outstanding, bool by_timeout) {
 // Has it turned out that the last response was a mistake? Then it is taken back, and the acknowledgment that says so
 // moves the window no further (RFC 4015 section 3.4).
 bool Connection::judge_response(const Context& context, const Segment& segment, const Progress& progress) {
-  if (!undo_.possible()) {
+  if ((phase_ == Phase::open && !progress.duplicate_reported) || !undo_.possible()) {
     return false;
   }
   bool mistaken = progress.duplicate_reported && undo_.all_reported(progress.duplicate, payload_room());

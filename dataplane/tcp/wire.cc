@@ -29,16 +29,14 @@ std::uint64_t pseudo_header_sum(const Endpoints& endpoints, std::size_t length) 
 
 }  // namespace
 
-SegmentHeader read_header(std::span<const std::uint8_t> tcp) {
-  SegmentHeader header;
+void read_header(std::span<const std::uint8_t> tcp, SegmentHeader& header) {
   header.sequence = {load_be32(&tcp[4])};
   header.acknowledgment = {load_be32(&tcp[8])};
   header.flags = tcp[13];
   header.window = packet::load_be16(&tcp[14]);
   const std::size_t length =
       std::clamp<std::size_t>(std::size_t{tcp[12]} >> 4U << 2U, packet::tcp_header_size, tcp.size());
-  header.options = read_options(tcp.first(length).subspan(packet::tcp_header_size));
-  return header;
+  read_options(tcp.first(length).subspan(packet::tcp_header_size), header.options);
 }
 
 Endpoints endpoints_of(const packet::PacketView& view) {

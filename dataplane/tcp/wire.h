@@ -32,7 +32,13 @@ class PiecewiseSum {
 };
 
 // Reads a header that the parser has found whole: `tcp` covers it and its options, at least 20 octets.
-[[nodiscard]] SegmentHeader read_header(std::span<const std::uint8_t> tcp);
+// `header` has been made anew. (A copy of it would wait for what has just been written piece by piece.)
+void read_header(std::span<const std::uint8_t> tcp, SegmentHeader& header);
+[[nodiscard]] inline SegmentHeader read_header(std::span<const std::uint8_t> tcp) {
+  SegmentHeader header;
+  read_header(tcp, header);
+  return header;
+}
 
 // The endpoints of a packet that has come, its sender being the remote one. Of kind l4 only.
 [[nodiscard]] Endpoints endpoints_of(const packet::PacketView& view);

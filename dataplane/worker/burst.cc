@@ -9,6 +9,7 @@
 #include "dataplane/l4/forward_known.h"
 #include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/plain_tcp.h"
+#include "dataplane/packet/prefetch.h"
 #include "dataplane/tcp/wire.h"
 #include "dataplane/worker/worker.h"
 
@@ -91,10 +92,10 @@ template <Worker::Mix mix>
 [[gnu::always_inline]] inline void Worker::prefetch_entries(std::span<const Pending> burst) {
 #pragma GCC unroll 8
   for (const Pending& pending : burst) {
-    __builtin_prefetch(pending.line, 1);
+    packet::prefetch_to_write(pending.line);
   }
   for (const Pending& pending : mix == Mix::v4 ? std::span<const Pending>{} : burst) {
-    __builtin_prefetch(static_cast<const std::byte*>(pending.line) + 64, 1);  // an IPv6 entry has two lines
+    packet::prefetch_to_write(static_cast<const std::byte*>(pending.line) + 64);  // an IPv6 entry has two lines
   }
 }
 
@@ -103,7 +104,7 @@ template <Worker::Mix mix>
 [[gnu::always_inline]] inline void Worker::look_up(std::span<Pending> burst) {
 #pragma GCC unroll 8
   for (const Pending& pending : burst) {
-    __builtin_prefetch(pending.line);
+    packet::prefetch_to_read(pending.line);
   }
   bool ask_second = false;
   for (Pending& pending : burst) {
@@ -207,7 +208,7 @@ void Worker::finish_openings(std::span<rte_mbuf*> packets, std::uint16_t link) {
                                                          : balancer_.opening_line(openings_.v4[at]);
   }
   for (std::size_t at = 0; at < entries.size(); ++at) {
-    __builtin_prefetch(lines[at], 1);
+    packet::prefetch_to_write(lines[at]);
   }
   for (std::size_t at = 0; at < entries.size(); ++at) {
     packet::PacketView& view = pending_[entries[at].place].view;

@@ -101,14 +101,14 @@ void TcpHost::release(const tcp::Slice& slice) {
 }
 
 void TcpHost::expect(std::span<const packet::PacketView* const> burst) const {
-  std::array<tcp::Expected, tcp::Stack::most_at_once> expected;
+  std::array<std::uint64_t, tcp::Stack::most_at_once> hashes;
   std::size_t count = 0;
   for (const packet::PacketView* view : burst) {
     if (view->kind == packet::PacketKind::l4 && view->protocol == packet::protocol_tcp) {
-      expected[count++] = {tcp::endpoints_of(*view), view->tcp_payload != 0};
+      hashes[count++] = view->is_v6 ? stack_->hash_of(view->tuple<Ipv6>()) : stack_->hash_of(view->tuple<Ipv4>());
     }
   }
-  stack_->expect(std::span(expected).first(count));
+  stack_->expect(std::span(hashes).first(count));
 }
 
 bool TcpHost::receive(rte_mbuf* packet, const packet::PacketView& view, std::uint64_t now_ns) {
@@ -120,7 +120,7 @@ bool TcpHost::receive(rte_mbuf* packet, const packet::PacketView& view, std::uin
   counters_.received.add();
   const std::size_t header = std::size_t{view.l4_length} - view.tcp_payload;
   tcp::Segment segment;
-  static_cast<tcp::SegmentHeader&>(segment) = tcp::read_header({view.l4, header});
+  tcp::read_header({view.l4, header}, segment);
   if (view.tcp_payload != 0) {
     receive_payload(packet, view, endpoints, segment, time_of(now_ns));
     return true;
