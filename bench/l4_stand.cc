@@ -199,6 +199,7 @@ rte_mbuf* Stand<Family>::generated() {
 
 template <class Family>
 void Stand<Family>::write(rte_mbuf* packet, const TcpFrame<Family>& frame) const {
+  rte_pktmbuf_reset_headroom(packet);  // a tunnel's header has taken from it
   const std::size_t length = write_frame(rte_pktmbuf_mtod(packet, std::uint8_t*), port_mac(), frame);
   packet->data_len = static_cast<std::uint16_t>(length);
   packet->pkt_len = static_cast<std::uint32_t>(length);

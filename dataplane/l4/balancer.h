@@ -49,6 +49,9 @@ class Balancer {
     tunnels_version_ = snapshots_ + path_mtus_.version(now_ns);
   }
 
+  // Has any flow ever gone into a tunnel? Then packets may grow at their beginning.
+  [[nodiscard]] bool enters_tunnels() const { return enters_tunnels_; }
+
   // The stages of a burst, for packets of kind l4: hash, candidate, handle. What a stage reads is asked for in a loop
   // of its own, of nothing but prefetches, before the stage: index_line() for the candidates, entry_line() for
   // handling. (A prefetch retires only when its address is translated. Among other work the few that fit the
@@ -460,6 +463,7 @@ class Balancer {
   service::StableArray<TunnelEnd>& tunnels_;
   PathMtuTable& path_mtus_;
   std::uint32_t snapshots_ = 1;
+  bool enters_tunnels_ = false;
   std::uint32_t tunnels_version_ = 0;                                       // of what tunnel ends are made from
   std::array<std::vector<service::Address>, 2> tunnel_sources_;             // of the pool: IPv4, IPv6
   std::vector<std::array<std::vector<service::Address>, 2>> port_sources_;  // by PortIndex

@@ -40,6 +40,7 @@ service::Address Balancer::way_to(const Flow<Family>& flow, Side side) const {
 // An id has one address for as long as it is used.
 template <class Family>
 void Balancer::set_tunnel_end(service::BackendId backend, const service::Address& server) {
+  enters_tunnels_ = true;
   TunnelEnd& end = tunnels_[backend.value];
   if (end.header_size == 0 || end.address() != server) {
     end = tunnel_end<Family>(server);

@@ -267,9 +267,13 @@ void Worker::receive(std::span<rte_mbuf*> packets, std::uint16_t link) {
 
 void Worker::receive_burst(std::span<rte_mbuf*> packets, std::uint16_t link) {
   stages_.enter(Stage::parse);
+  const bool before = balancer_.enters_tunnels();  // an outer header goes where nothing has been received to
   for (rte_mbuf* packet : packets) {
     rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
     rte_prefetch0(rte_pktmbuf_mtod_offset(packet, void*, 64));
+    if (before) {
+      rte_prefetch0(rte_pktmbuf_mtod_offset(packet, void*, -64));
+    }
   }
   unsigned seen = 0;
   for (std::size_t place = 0; place < packets.size(); ++place) {
