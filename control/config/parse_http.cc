@@ -66,7 +66,6 @@ constexpr std::array foreign_keys{
     Reason{"strip_timestamps", "servers of an http listener see connections of our own"},
     Reason{"established_timeout",
            "connections of an http listener end by `idle_timeout`, `request_timeout` and `tunnel_timeout`"},
-    Reason{"bandwidth", "what clients of an http listener are sent cannot be limited in this version"},
     Reason{"when_full",
            "a request that no server has room for waits for `queue_timeout`, and is answered with 503 then"}};
 

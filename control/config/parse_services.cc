@@ -139,7 +139,6 @@ void read_layer4(MapReader& map, Listener& listener, bool protocol_is_known) {
   map.seconds("persistence_timeout", listener.persistence_timeout, {0, 3600});
   map.seconds("established_timeout", listener.established_timeout, {10, 900});
   map.boolean("strip_timestamps", listener.strip_timestamps);
-  read_bandwidth(map, listener);
   map.choice("when_full", listener.when_full, when_full_choices);
   if (protocol_is_known && listener.protocol == Protocol::udp) {
     map.has_no_effect("strip_timestamps", "only a tcp listener uses it");
@@ -204,6 +203,7 @@ Listener read_listener(const Node& node, Report& report) {
     listener.access_control = read_access_control(*access, report);
   }
   read_client_limits(map, listener);
+  read_bandwidth(map, listener);
   listener.health_check = listener.http ? HealthCheck::for_http() : HealthCheck::for_protocol(listener.protocol);
   if (const Node* check = map.find("health_check")) {
     listener.health_check = read_health_check(*check, listener.health_check,

@@ -191,6 +191,10 @@ class Balancer {
   [[nodiscard]] bool has_place(const service::Server& server) { return !lacks_place(server); }
   void begin_request(const service::Listener& target, service::BackendId server);
   void end_request(service::ListenerId target, service::BackendId server);
+  // bandwidth.cc. Bytes of IP packets that the clients of a listener with a limit may be sent now; what is sent while
+  // there are any may be more, and all of it is to be told.
+  [[nodiscard]] std::uint64_t bandwidth_credit(const service::Listener& listener);
+  void use_bandwidth(service::ListenerId listener, std::uint64_t bytes);
   // A piece of payload has passed. The counters say "packets" and "bytes" of it.
   void count_payload(service::BackendId server, Side from, std::uint32_t octets) {
     backends_[server.value].count(from, octets);
@@ -262,6 +266,12 @@ class Balancer {
     return listener != nullptr && listener->bandwidth != 0;
   }
   [[nodiscard]] bool ask_meter(const service::Listener& listener, std::uint16_t bytes);
+  // This worker's part of it: bytes a second, and at once after silence.
+  struct Bandwidth {
+    std::uint64_t rate = 0;
+    std::uint64_t burst = 0;
+  };
+  [[nodiscard]] Bandwidth bandwidth_of(const service::Listener& listener) const;
 
   // client_address.cc: telling servers of full NAT who the client is.
   template <class Family>

@@ -6,12 +6,25 @@
 
 namespace steelyard::l4 {
 
-bool Balancer::ask_meter(const service::Listener& listener, std::uint16_t bytes) {
+Balancer::Bandwidth Balancer::bandwidth_of(const service::Listener& listener) const {
   // Not divided yet, or by another rate: even parts, and never more than all.
   const std::uint64_t share = (*bandwidth_shares_)[listener.id.value].get();
-  const std::uint64_t rate = share == 0 ? listener.bandwidth / workers_ : std::min(share, listener.bandwidth);
-  const std::uint64_t burst = listener.bandwidth / bursts_per_second / workers_;
-  return (*meters_)[listener.id.value].allow(now_ns_, rate, std::max<std::uint64_t>(burst, 1), bytes);
+  return {.rate = share == 0 ? listener.bandwidth / workers_ : std::min(share, listener.bandwidth),
+          .burst = std::max<std::uint64_t>(listener.bandwidth / bursts_per_second / workers_, 1)};
+}
+
+bool Balancer::ask_meter(const service::Listener& listener, std::uint16_t bytes) {
+  const Bandwidth own = bandwidth_of(listener);
+  return (*meters_)[listener.id.value].allow(now_ns_, own.rate, own.burst, bytes);
+}
+
+std::uint64_t Balancer::bandwidth_credit(const service::Listener& listener) {
+  const Bandwidth own = bandwidth_of(listener);
+  return (*meters_)[listener.id.value].credit(now_ns_, own.rate, own.burst);
+}
+
+void Balancer::use_bandwidth(service::ListenerId listener, std::uint64_t bytes) {
+  (*meters_)[listener.value].take(bytes);
 }
 
 // A limit is new: what the listener's flows have cached would lead their packets past it.

@@ -1,4 +1,5 @@
 // What one worker lets through to the clients of a listener with a limit (`bandwidth`): a token bucket over IP bytes.
+// What layer 4 has no credit for is dropped; what layer 7 has none for waits (worker/http_application.h).
 // The listener's rate is divided among workers by control (worker/bandwidth_divider.h); here is one worker's part.
 //
 // rte_meter, which does the same, takes its rate once, in cycles of a counter that it measures itself; here the rate is
@@ -23,17 +24,24 @@ class alignas(64) BandwidthMeter {
   // May a packet of so many bytes pass? `rate` and `burst` are this worker's: bytes a second, and bytes at once after
   // silence; rate is at most 6 Gbit/s.
   [[nodiscard]] bool allow(std::uint64_t now_ns, std::uint64_t rate, std::uint64_t burst, std::uint32_t bytes) {
-    const std::uint64_t elapsed = std::min(now_ns - last_ns_, longest_ns);
-    last_ns_ = now_ns;
-    credit_ = std::min(credit_ + static_cast<std::int64_t>(elapsed * rate), static_cast<std::int64_t>(burst * unit));
-    if (credit_ <= 0) {
+    if (credit(now_ns, rate, burst) == 0) {
       dropped_packets.add();
       dropped_bytes.add(bytes);
       return false;
     }
-    credit_ -= static_cast<std::int64_t>(bytes * std::uint64_t{unit});
-    passed_bytes.add(bytes);
+    take(bytes);
     return true;
+  }
+  // Bytes that may pass now, in whole ones; what passes while there are any may be more.
+  [[nodiscard]] std::uint64_t credit(std::uint64_t now_ns, std::uint64_t rate, std::uint64_t burst) {
+    const std::uint64_t elapsed = std::min(now_ns - last_ns_, longest_ns);
+    last_ns_ = now_ns;
+    credit_ = std::min(credit_ + static_cast<std::int64_t>(elapsed * rate), static_cast<std::int64_t>(burst * unit));
+    return credit_ <= 0 ? 0 : (static_cast<std::uint64_t>(credit_) + unit - 1) / unit;
+  }
+  void take(std::uint64_t bytes) {
+    credit_ -= static_cast<std::int64_t>(bytes * unit);
+    passed_bytes.add(bytes);
   }
 
  private:

@@ -17,6 +17,9 @@ constexpr std::size_t peers_a_turn = 256;
 // The wall clock may be set, and ours is not slewed as it is: milliseconds a day. It is read without a system call, but
 // not on every machine (vDSO, by its clock source): so not each turn.
 constexpr tcp::Duration clock_renewal = 1s;
+// What one who waits for bandwidth is sent at least, if he has so much: what a received buffer holds.
+constexpr std::uint64_t buffer_octets = 2'048;
+constexpr std::uint64_t most_woken_a_turn = 64;
 // More are accepted in no turn: 32 from each link and each other worker.
 constexpr std::size_t most_unwanted_a_turn = 32 * 2 * service::max_workers;
 
@@ -78,7 +81,8 @@ HttpApplication::HttpApplication(const http::ProxySetup& setup, std::span<const 
 HttpApplication::~HttpApplication() = default;
 
 std::size_t HttpApplication::memory_needed(const http::ProxySetup& setup) {
-  return http::Proxy::memory_needed(setup) + setup.connections * sizeof(Peer);
+  return http::Proxy::memory_needed(setup) + setup.connections * sizeof(Peer) +
+         WaitingClients::memory_needed(setup.connections);
 }
 
 void HttpApplication::attach(TcpHost& host) {
@@ -88,6 +92,7 @@ void HttpApplication::attach(TcpHost& host) {
     locals_[local.is_v4() ? 0 : 1].push_back(local);
   }
   peers_.resize(setup_.connections);
+  waiting_.emplace(setup_.connections, service::max_listeners + 1U, &pages_);
   unwanted_.reserve(most_unwanted_a_turn);
   index_of_.resize(service::max_listeners + 1, not_listening);
   id_of_.resize(service::max_listeners + 1);
@@ -205,6 +210,7 @@ void HttpApplication::over(tcp::ConnectionId connection, tcp::Cause cause) {
   Peer& peer = peers_[connection.index];
   const Peer::Kind kind = peer.kind;
   peer.kind = Peer::Kind::nobody;
+  waiting_->remove(connection.index);
   if (kind == Peer::Kind::unwanted) {
     return;
   }
@@ -266,6 +272,7 @@ std::size_t HttpApplication::turn(tcp::Time now) {
   end_unwanted(now);
   done += settle_some();
   done += shut_some_out(now);
+  done += wake_waiting();
   return done + proxy_->turn(now, wall_us(now));
 }
 
@@ -282,13 +289,72 @@ std::size_t HttpApplication::send_last(tcp::ConnectionId connection, std::span<c
 
 std::size_t HttpApplication::send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now,
                                   bool last) {
+  const Peer& peer = peers_[connection.index];
+  if (peer.kind == Peer::Kind::client) {
+    const service::Listener* listener = snapshot_->find(peer.listener);
+    if (listener != nullptr && listener->bandwidth != 0) [[unlikely]] {
+      return send_to_client(*listener, connection, slices, now, last);
+    }
+  }
   const std::size_t taken = host_->stack().send(connection, slices, now, last);
-  if (taken != 0 && peers_[connection.index].kind == Peer::Kind::server) {
+  if (taken != 0 && peer.kind == Peer::Kind::server) {
     for (const tcp::Slice& slice : slices.first(taken)) {
-      balancer_->count_payload(peers_[connection.index].server, l4::Side::client, slice.length);
+      balancer_->count_payload(peer.server, l4::Side::client, slice.length);
     }
   }
   return taken;
+}
+
+// --- bandwidth ----------------------------------------------------------------------------------------------------
+
+// As many slices as there is credit for, and one at least while there is any. The others, and their client, wait.
+std::size_t HttpApplication::send_to_client(const service::Listener& listener, tcp::ConnectionId connection,
+                                            std::span<const tcp::Slice> slices, tcp::Time now, bool last) {
+  const std::uint64_t credit = balancer_->bandwidth_credit(listener);
+  std::size_t within = 0;
+  for (std::uint64_t octets = 0; within < slices.size() && octets < credit; ++within) {
+    octets += slices[within].length;
+  }
+  std::size_t taken = 0;
+  if (within != 0 || slices.empty()) {
+    taken = host_->stack().send(connection, slices.first(within), now, last && within == slices.size());
+    balancer_->use_bandwidth(listener.id, octets_on_the_link(peers_[connection.index], slices.first(taken)));
+  }
+  if (taken == within && within < slices.size()) {  // else TCP tells when it can be gone on with
+    waiting_->add(connection.index, listener.id);
+  }
+  return taken;
+}
+
+// With the headers of full segments, whose timestamps most clients want.
+std::uint64_t HttpApplication::octets_on_the_link(const Peer& client, std::span<const tcp::Slice> slices) const {
+  const std::uint64_t headers = packet::tcp_header_size + tcp::timestamps_size +
+                                (client.client.is_v4() ? packet::Ipv4::header_size : packet::Ipv6::header_size);
+  std::uint64_t payload = 0;
+  for (const tcp::Slice& slice : slices) {
+    payload += slice.length;
+  }
+  const std::uint64_t room = clients_.mtu - headers;
+  return payload + headers * ((payload + room - 1) / room);
+}
+
+// As many as may be sent a full buffer each: more would find the credit used up, and go to the end of the queue.
+std::size_t HttpApplication::wake_waiting() {
+  std::size_t woken = 0;
+  waiting_->visit([&](service::ListenerId id, auto&& next) {
+    const service::Listener* listener = snapshot_->find(id);
+    const bool limited = listener != nullptr && listener->bandwidth != 0;
+    const std::uint64_t credit = limited ? balancer_->bandwidth_credit(*listener) : most_woken_a_turn * buffer_octets;
+    const std::uint64_t most = std::min((credit + buffer_octets - 1) / buffer_octets, most_woken_a_turn);
+    for (std::uint64_t count = 0; count < most; ++count, ++woken) {
+      const std::optional<std::uint32_t> index = next();
+      if (!index) {
+        return;
+      }
+      proxy_->notify({*index, peers_[*index].generation}, tcp::Event::writable);
+    }
+  });
+  return woken;
 }
 
 void HttpApplication::consume(tcp::ConnectionId connection, std::uint32_t octets, tcp::Time now) {

@@ -24,6 +24,7 @@
 #include "dataplane/worker/request_tables.h"
 #include "dataplane/worker/tcp_application.h"
 #include "dataplane/worker/tcp_host.h"
+#include "dataplane/worker/waiting_clients.h"
 
 namespace steelyard::worker {
 
@@ -93,6 +94,10 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   void log(const http::AccessRecord& record) override;
 
   std::size_t send(tcp::ConnectionId connection, std::span<const tcp::Slice> slices, tcp::Time now, bool last);
+  std::size_t send_to_client(const service::Listener& listener, tcp::ConnectionId connection,
+                             std::span<const tcp::Slice> slices, tcp::Time now, bool last);
+  [[nodiscard]] std::uint64_t octets_on_the_link(const Peer& client, std::span<const tcp::Slice> slices) const;
+  std::size_t wake_waiting();
   [[nodiscard]] const service::Listener* wanted(service::ListenerId id) const;
   void settle(service::ListenerId id);
   std::size_t settle_some();
@@ -120,6 +125,7 @@ class HttpApplication final : public TcpApplication, private http::Ground {
   std::size_t next_peer_ = 0;                            // the same
   std::array<std::vector<service::Address>, 2> locals_;  // IPv4, IPv6
   std::size_t next_local_ = 0;
+  std::optional<WaitingClients> waiting_;  // for bandwidth
   tcp::Time clock_due_{};
   std::uint64_t wall_offset_us_ = 0;  // of the wall clock at time 0, modulo 2^64
 };

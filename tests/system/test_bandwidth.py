@@ -5,10 +5,11 @@ import re
 import threading
 import time
 
-from harness import config
+from harness import config, http
 from harness.case import SystemCase, for_each
 from harness.net import LINKS
-from harness.plan import FAMILIES
+from harness.plan import FAMILIES, endpoint
+from harness.servers import Nginx
 from harness.shell import eventually, scaled
 
 EACH_FAMILY = list(FAMILIES.values())
@@ -111,10 +112,35 @@ class Metering(ListenerTraffic):
             self.assert_metered(steelyard, wire)
 
 
-class Bandwidth(ListenerTraffic):
+class LimitedTraffic(ListenerTraffic):
     alone = True  # no other test beside it: it compares rates with the clock of a program that needs its time
-    mbit = 8  # and thrice as much offered, which a busy machine can do
     seconds = scaled(10, least=3)
+
+    def rate(self, wire, protocol="udp"):
+        """Mbit/s on the client's link."""
+
+        def look():
+            began = time.monotonic()
+            _, counted = wire(protocol)
+            return counted, (began + time.monotonic()) / 2
+
+        before, began = look()
+        time.sleep(self.seconds)
+        after, ended = look()
+        return (after - before) * 8 / 1e6 / (ended - began)
+
+    def assert_rate(self, wire, protocol="udp"):
+        """Never more, and as much whenever servers send without a pause, which a busy machine may not let them do."""
+        for _ in range(3):
+            rate = self.rate(wire, protocol)
+            self.assertLess(rate, 1.05 * self.mbit)
+            if rate > 0.95 * self.mbit:
+                return
+        self.fail(f"{rate:.1f} Mbit/s of {self.mbit} are used")
+
+
+class Bandwidth(LimitedTraffic):
+    mbit = 8  # and thrice as much offered, which a busy machine can do
 
     @contextlib.contextmanager
     def pumping(self, family, mbit, clients=16):
@@ -142,28 +168,6 @@ class Bandwidth(ListenerTraffic):
             thread.join()
             for opened in sockets:
                 opened.close()
-
-    def rate(self, wire):
-        """Mbit/s of UDP on the client's link."""
-
-        def look():
-            began = time.monotonic()
-            _, counted = wire("udp")
-            return counted, (began + time.monotonic()) / 2
-
-        before, began = look()
-        time.sleep(self.seconds)
-        after, ended = look()
-        return (after - before) * 8 / 1e6 / (ended - began)
-
-    def assert_rate(self, wire):
-        """Never more, and as much whenever servers send without a pause, which a busy machine may not let them do."""
-        for _ in range(3):
-            rate = self.rate(wire)
-            self.assertLess(rate, 1.05 * self.mbit)
-            if rate > 0.95 * self.mbit:
-                return
-        self.fail(f"{rate:.1f} Mbit/s of {self.mbit} are used")
 
     @for_each(mode=MODES, family=EACH_FAMILY, workers=[1, 2])
     def test_clients_are_sent_the_listeners_bandwidth_within_five_percent(self, mode, family, workers):
@@ -211,3 +215,79 @@ class Bandwidth(ListenerTraffic):
         took = time.monotonic() - began
         self.assertGreater(took, 0.9 * len(content) * 8 / 1e6 / self.mbit, "faster than the limit")
         self.assertGreater(self.listener(steelyard, "tcp")["bytes_out"], len(content))
+
+
+class HttpBandwidth(LimitedTraffic):
+    """What a listener of layer 7 has no credit for is not dropped: it waits, and clients take turns."""
+
+    mbit = 40
+
+    def serve(self, family, workers, **settings):
+        nginx = Nginx(self.net, 0)
+        self.addCleanup(nginx.stop)
+        with (nginx.root / "large").open("wb") as large:
+            large.truncate(1 << 30)
+        (nginx.root / "small").write_bytes(bytes(100_000))
+        listener = config.listener(80, "http", **settings)
+        groups = [config.group("web", family, 80, weights=(100,))]
+        balancers = [config.load_balancer("lb", family.vip(), listener)]
+        document = config.base(workers, load_balancers=balancers, server_groups=groups)
+        return self.run_steelyard(document), document
+
+    def download(self, family, name):
+        url = f"http://{endpoint(family.vip(), 80)}/files/{name}"
+        options = ["-sS", "-o", "/dev/null", "--retry", "3", "--retry-all-errors", url]
+        return self.client.namespace.spawn(["curl", *options], self.net.dir / "downloads.log")
+
+    @contextlib.contextmanager
+    def downloads(self, family, count):
+        running = [self.download(family, "large") for _ in range(count)]
+        try:
+            yield running
+        finally:
+            for process in running:
+                process.kill()
+
+    @for_each(family=EACH_FAMILY, workers=[1, 2])
+    def test_clients_are_sent_the_listeners_bandwidth_within_five_percent(self, family, workers):
+        steelyard, document = self.serve(family, workers, bandwidth=self.mbit)
+        with self.on_the_wire(family) as wire, self.downloads(family, 8) as running:
+            time.sleep(1)
+            self.assert_rate(wire, "tcp")
+            # Whoever comes later has his turn, too.
+            began = time.monotonic()
+            self.assertEqual(len(http.curl(self.client, family.vip(), 80, "/files/small").encode()), 100_000)
+            self.assertLess(time.monotonic() - began, 10)
+            self.assertTrue(all(process.running() for process in running), "all downloads go on")
+            self.assertEqual(steelyard.stats()["listeners"][0]["bandwidth_exceeded_packets"], 0)
+            # Without a limit those who wait go on at once.
+            document["load_balancers"][0]["listeners"][0].pop("bandwidth")
+            steelyard.reload(document)
+            self.seconds = 2
+            self.assertGreater(self.rate(wire, "tcp"), 2 * self.mbit)
+
+    def test_a_limit_binds_connections_that_ran_before_it_and_lets_them_go_again(self):
+        family = FAMILIES["ipv4"]
+        steelyard, document = self.serve(family, 1)
+        listener = document["load_balancers"][0]["listeners"][0]
+        with self.on_the_wire(family) as wire, self.downloads(family, 4):
+            self.seconds = 2
+            self.assertGreater(self.rate(wire, "tcp"), 2 * self.mbit)
+            listener["bandwidth"] = self.mbit
+            steelyard.reload(document)
+            time.sleep(1)  # what is in the send buffers
+            self.assertLess(self.rate(wire, "tcp"), 1.2 * self.mbit)
+            listener.pop("bandwidth")
+            steelyard.reload(document)
+            self.assertGreater(self.rate(wire, "tcp"), 2 * self.mbit)
+
+    def test_a_download_uses_what_there_is(self):
+        family = FAMILIES["ipv4"]
+        self.serve(family, 1, bandwidth=self.mbit)
+        octets = 20 << 20
+        began = time.monotonic()
+        got = http.curl(
+            self.client, family.vip(), 80, "/files/large", "-r", f"0-{octets - 1}", "-o", "/dev/null", "-w", "%{size_download}"
+        )
+        self.assertEqual(int(got), octets)
+        self.assertGreater(time.monotonic() - began, 0.9 * octets * 8 / 1e6 / self.mbit, "faster than the limit")

@@ -53,6 +53,19 @@ TEST(BandwidthMeter, SavesNoMoreThanItsBurstInSilence) {
   EXPECT_EQ(passed, 12'500U);
 }
 
+TEST(BandwidthMeter, TellsWhatMayPassForThoseWhoWait) {
+  BandwidthMeter meter;
+  std::uint64_t now_ns = 10'000'000'000;
+  const std::uint64_t burst = 1'000'000 / bursts_per_second;
+  EXPECT_EQ(meter.credit(now_ns, 1'000'000, burst), burst);
+  meter.take(burst + 500);  // the last of them was larger
+  EXPECT_EQ(meter.credit(now_ns, 1'000'000, burst), 0U);
+  EXPECT_EQ(meter.credit(now_ns += 500'000, 1'000'000, burst), 0U) << "the debt is paid, and no more";
+  EXPECT_EQ(meter.credit(now_ns += 1'000'000, 1'000'000, burst), 1'000U);
+  EXPECT_EQ(meter.passed_bytes.get(), burst + 500);
+  EXPECT_EQ(meter.dropped_packets.get(), 0U);
+}
+
 TEST(BandwidthMeter, KeepsARateWhoseBucketIsSmallerThanAPacket) {
   const std::uint64_t passed = passed_in_ten_seconds(125'000 / 64, 195, 1'500, 1);
   EXPECT_NEAR(static_cast<double>(passed), 10 * 125'000.0 / 64, 1'500);

@@ -291,6 +291,43 @@ TYPED_TEST(HttpListeners, ConnectionsAreListedWithWhatTheyDoAndHowTcpIs) {
   EXPECT_EQ(other_worker.matches(), 0U);
 }
 
+// Our own answers and servers' go the same way: Ground::send.
+TYPED_TEST(HttpListeners, ClientsAreSentNoMoreThanTheListenersBandwidth) {
+  auto limited = this->listener();
+  limited->bandwidth = 200'000;  // bytes a second, a half of them this worker's; 10'000 at once
+  this->publish({limited});
+  (void)this->open(this->port_of(0));
+  (void)this->open(this->port_of(0, 1));
+  http::Ground& ground = this->stand_.http(0).ground();
+  const std::array<tcp::ConnectionId, 2> clients{tcp::ConnectionId{0, 0}, tcp::ConnectionId{1, 0}};
+  const auto room = ground.allocate();
+  ASSERT_TRUE(room);
+  const tcp::Slice slice = room->slice.first(1'000);
+  const auto send = [&](tcp::ConnectionId client, std::size_t count, bool last = false) {
+    std::vector<tcp::Slice> slices(count, slice);
+    for (std::size_t more = 0; more < count; ++more) {
+      ground.memory().retain(slice);
+    }
+    const tcp::Time now = TcpHost::time_of(this->stand_.now_ns());
+    const std::size_t taken = last ? ground.send_last(client, slices, now) : ground.send(client, slices, now);
+    for (std::size_t left = taken; left < count; ++left) {
+      ground.memory().release(slice);
+    }
+    return taken;
+  };
+  ASSERT_NE(ground.endpoints_of(clients[0]), nullptr);
+  ASSERT_NE(ground.endpoints_of(clients[1]), nullptr);
+  EXPECT_EQ(send(clients[0], 12), 10U);
+  EXPECT_EQ(send(clients[1], 1), 0U) << "all of a listener's clients share it";
+  EXPECT_EQ(send(clients[1], 0, true), 0U) << "to say that nothing follows takes nothing";
+  this->stand_.pass(50ms);
+  EXPECT_THAT(send(clients[0], 12), ::testing::AllOf(::testing::Ge(4U), ::testing::Le(5U)));
+  this->publish({this->listener()});
+  this->stand_.settle();
+  EXPECT_EQ(send(clients[0], 2), 2U);
+  ground.memory().release(slice);
+}
+
 TYPED_TEST(HttpListeners, AConnectionToAServerIsListedAsWhatItIs) {
   const service::Server server{model_address(Scene<TypeParam>::server), test::server_port, 100, {50}};
   (void)this->stand_.http(0).ground().connect(server, tcp::Time{10s});

@@ -88,6 +88,8 @@ Stand::PerWorker::PerWorker(std::size_t place, const StandPlan& plan)
   backends.commit(64);
   tunnels.commit(64);
   active.commit(64);
+  meters.commit(64);
+  bandwidth_shares.commit(64);
   others.commit(64);
   schedulers.commit(plan.ids);
   listeners.commit(plan.ids);
@@ -258,6 +260,8 @@ worker::WorkerSetup Stand::make_setup(std::uint16_t place) {
   balancer.path_mtus = &path_mtus_;
   balancer.tunnel_ports = {{1'500, {}}, {1'500, {}}};
   balancer.active = &own.active;
+  balancer.meters = &own.meters;
+  balancer.bandwidth_shares = &own.bandwidth_shares;
   for (const auto& each : per_worker_) {
     balancer.listeners.push_back(&each->listeners);
     balancer.sources.push_back(&each->sources);

@@ -62,6 +62,7 @@ class Stand {
   void settle();
   // Turns until nothing is to be done and every neighbour that was asked for has answered.
   void resolve();
+  [[nodiscard]] std::uint64_t now_ns() const { return static_cast<std::uint64_t>(now_.count()); }
   // Time passes, with turns.
   void pass(std::chrono::nanoseconds duration);
 
@@ -140,6 +141,8 @@ class Stand {
     service::StableArray<l4::TunnelEnd> tunnels{64};
     service::StableArray<service::Gauge> active{64};
     service::StableArray<service::Gauge> others{64};
+    service::StableArray<l4::BandwidthMeter> meters{64};
+    service::StableArray<service::Counter> bandwidth_shares{64};
     service::StableArray<l4::ListenerCounters> listeners;
     service::StableArray<schedule::Scheduler> schedulers;
     l4::PersistenceTable persistence;

@@ -310,8 +310,6 @@ INSTANTIATE_TEST_SUITE_P(
               "`strip_timestamps` has no place here; servers of an http listener see connections of our own"},
         Wrong{http("established_timeout: 60"),
               "`established_timeout` has no place here; connections of an http listener end by `idle_timeout`"},
-        Wrong{http("bandwidth: 5"),
-              "`bandwidth` has no place here; what clients of an http listener are sent cannot be"},
         Wrong{http("when_full: drop"),
               "`when_full` has no place here; a request that no server has room for waits for `queue_timeout`"},
         Wrong{with_listener("protocol: tcp, port: 80, server_group: g, idle_timeout: 5"),
