@@ -317,6 +317,21 @@ TEST(LocalPorts, ports_unpredictable) {
   }
 }
 
+// What is prefetched by a packet is what its endpoints are found by.
+TEST(Lookup, EndpointsHaveTheHashOfTheirRemoteEndsPackets) {
+  const packet::HashKey key{{1, 2, 3, 4}};
+  const packet::Ipv4Address remote{__builtin_bswap32(0xc0000201U)};
+  const packet::Ipv4Address local{__builtin_bswap32(0xc0000202U)};
+  const std::uint16_t remote_port = __builtin_bswap16(4'000);
+  const std::uint16_t local_port = __builtin_bswap16(80);
+  EXPECT_EQ(hash(key, Endpoints{mapped(remote), mapped(local), 4'000, 80}),
+            packet::hash(key, packet::Tuple<packet::Ipv4>{remote, local, remote_port, local_port, 6}));
+  const Ipv6Address far{{1, 2}};
+  const Ipv6Address near{{1, 3}};
+  EXPECT_EQ(hash(key, Endpoints{far, near, 4'000, 80}),
+            packet::hash(key, packet::Tuple<packet::Ipv6>{far, near, remote_port, local_port, 6}));
+}
+
 TEST(Lookup, WhatIsInsertedIsFoundAndWhatIsErasedIsNot) {
   Lookup lookup{1'000};
   std::mt19937_64 random{9};
